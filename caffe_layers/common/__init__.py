@@ -1,0 +1,1 @@
+"""Layers with weights or sums that fit no other family."""

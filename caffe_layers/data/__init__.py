@@ -1,0 +1,1 @@
+"""Layers that bring data in: inputs, fillers and files."""

@@ -1,0 +1,150 @@
+"""The base class of every layer: how many bottoms and tops, learnable blobs, shapes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar, Literal
+
+import torch
+from torch import Tensor, nn
+
+from .errors import LayerError
+from .fillers import Filler, fill_
+
+Shape = tuple[int, ...]
+Gradient = Literal["legacy", "exact"]
+"""Backward of layers whose legacy code was not the derivative: as it was, or the derivative."""
+
+
+class Layer(nn.Module):
+    """A Caffe layer as a torch module: `tops = layer(*bottoms)`.
+
+    A subclass is registered with `@layer(type, *param_blocks)`; its keyword-only constructor
+    arguments are the fields of those blocks. It overrides `forward`, and where needed:
+
+    * `bottom_count`, `top_count`: inclusive bounds, `None` for no upper bound;
+    * `blobs`: attribute names of the learnable blobs in Caffe's order, made in `setup`;
+    * `setup(*bottom_shapes)`: checks shapes and makes the blobs with `add_blob`;
+    * `top_shapes(*bottom_shapes)`: only if tops can't be had by running `forward` on meta tensors.
+
+    Used alone, a layer sets itself up at its first call. In a net, `Net` does so beforehand.
+    """
+
+    layer_type: ClassVar[str] = ""
+    param_blocks: ClassVar[tuple[str, ...]] = ()
+    bottom_count: ClassVar[tuple[int, int | None]] = (1, 1)
+    top_count: ClassVar[tuple[int, int | None]] = (1, 1)
+    blobs: ClassVar[tuple[str, ...]] = ()
+    is_loss: ClassVar[bool] = False
+    """Its first top has loss_weight 1 unless the prototxt says otherwise."""
+    feeds: ClassVar[bool] = False
+    """It reads files or draws samples: it may run beside the net, in a data worker."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.name = ""
+        self._fillers: dict[str, Filler] = {}
+        self._pending = self.register_forward_pre_hook(_set_up_at_first_call)
+
+    @property
+    def phase(self) -> Literal["TRAIN", "TEST"]:
+        """Caffe's phase, as torch says it: TRAIN while `.train()` is on."""
+        return "TRAIN" if self.training else "TEST"
+
+    def setup(self, *bottom_shapes: Shape) -> None:
+        """Check the shapes and make the learnable blobs (on torch's current default device)."""
+
+    def set_up(self, *bottom_shapes: Shape) -> None:
+        """Run `setup` once, after checking the number of bottoms.
+
+        Raises:
+            LayerError: a bottom too many or too few, or a shape that does not fit.
+        """
+        self.check_count("bottom", len(bottom_shapes), self.bottom_count)
+        self._pending.remove()
+        self.setup(*(tuple(shape) for shape in bottom_shapes))
+
+    def top_shapes(self, *bottom_shapes: Shape) -> tuple[Shape, ...]:
+        """Shapes of the tops for these bottoms, by running `forward` on meta tensors."""
+        with torch.no_grad(), torch.device("meta"):
+            bottoms = tuple(torch.empty(shape) for shape in bottom_shapes)
+            state = {
+                k: v.to("meta")
+                for k, v in (*self.named_parameters(), *self.named_buffers())
+                if not v.is_meta
+            }
+            if state:
+                tops = torch.func.functional_call(self, state, bottoms)
+            else:
+                tops = self.forward(*bottoms)
+        return tuple(tuple(top.shape) for top in as_tuple(tops))
+
+    def add_blob(
+        self, name: str, shape: Sequence[int], filler: Filler | None = None, learnable: bool = True
+    ) -> None:
+        """Make the blob `name` (a Parameter, or a buffer if not `learnable`) and fill it.
+
+        `filler` None is Caffe's default, constant 0. On the meta device nothing is filled.
+        """
+        self._fillers[name] = filler or Filler()
+        data = torch.empty(tuple(shape))
+        if learnable:
+            self.register_parameter(name, nn.Parameter(data))
+        else:
+            self.register_buffer(name, data)
+        if not data.is_meta:
+            fill_(data, self._fillers[name])
+
+    def reset_parameters(self) -> None:
+        """Fill every blob anew with its filler, from torch's global generator."""
+        for name, filler in self._fillers.items():
+            fill_(getattr(self, name).data, filler)
+
+    def blob_tensors(self) -> list[tuple[str, Tensor]]:
+        """The learnable blobs that exist, in Caffe's order, with their attribute names."""
+        pairs = ((name, getattr(self, name, None)) for name in self.blobs)
+        return [(name, blob) for name, blob in pairs if blob is not None]
+
+    def error(self, message: str) -> LayerError:
+        """A LayerError that names this layer: `raise self.error("...")`."""
+        return LayerError(f"{self.label}: {message}")
+
+    @property
+    def label(self) -> str:
+        """How messages call this layer: `layer 'conv1' (Convolution)`."""
+        return f"layer '{self.name}' ({self.layer_type})" if self.name else self.layer_type
+
+    def check_count(self, kind: str, found: int, bounds: tuple[int, int | None]) -> None:
+        """Raise LayerError unless `found` bottoms (or tops) lie within the inclusive bounds."""
+        low, high = bounds
+        if found < low or (high is not None and found > high):
+            wanted = f"{low}" if low == high else f"{low} to {high}" if high else f"{low} or more"
+            raise self.error(f"takes {wanted} {kind}{'' if wanted == '1' else 's'}, got {found}")
+
+
+class SourceLayer(Layer):
+    """A layer without bottoms: what it makes appears on the device its net was moved to."""
+
+    bottom_count = (0, 0)
+    feeds = True
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("_device_anchor", torch.empty(0), persistent=False)
+
+    def place(self, data: Tensor) -> Tensor:
+        """`data` on this layer's device."""
+        anchor: Tensor = self._device_anchor  # type: ignore[assignment]
+        return data if anchor.is_meta else data.to(anchor.device, non_blocking=True)
+
+
+def as_tuple(tops: Tensor | Sequence[Tensor] | None) -> tuple[Tensor, ...]:
+    """What a forward returned, as a tuple: a layer without tops returns None."""
+    if tops is None:
+        return ()
+    return (tops,) if isinstance(tops, Tensor) else tuple(tops)
+
+
+def _set_up_at_first_call(layer: nn.Module, bottoms: tuple[Any, ...]) -> None:
+    assert isinstance(layer, Layer)
+    layer.set_up(*(tuple(bottom.shape) for bottom in bottoms))

@@ -1,0 +1,1 @@
+"""Layers that measure: losses and accuracy."""

@@ -1,0 +1,1 @@
+"""Layers that unroll over time."""

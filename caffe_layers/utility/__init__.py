@@ -1,0 +1,1 @@
+"""Layers that only move, cut or join data."""
