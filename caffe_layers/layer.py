@@ -25,6 +25,7 @@ class Layer(nn.Module):
     * `bottom_count`, `top_count`: inclusive bounds, `None` for no upper bound;
     * `blobs`: attribute names of the learnable blobs in Caffe's order, made in `setup`;
     * `setup(*bottom_shapes)`: checks shapes and makes the blobs with `add_blob`;
+    * `forward`: one top is returned as a Tensor, several as a tuple, none as None;
     * `top_shapes(*bottom_shapes)`: only if tops can't be had by running `forward` on meta tensors.
 
     Used alone, a layer sets itself up at its first call. In a net, `Net` does so beforehand.
@@ -94,6 +95,11 @@ class Layer(nn.Module):
             self.register_buffer(name, data)
         if not data.is_meta:
             fill_(data, self._fillers[name])
+
+    @property
+    def filled_blobs(self) -> tuple[str, ...]:
+        """Attribute names of all that `add_blob` made."""
+        return tuple(self._fillers)
 
     def reset_parameters(self) -> None:
         """Fill every blob anew with its filler, from torch's global generator."""

@@ -64,6 +64,13 @@ class Record:
         """The field if it was set, else `default`."""
         return self.fields.get(name, default)
 
+    def where_of(self, name: str, index: int = 0) -> Where | None:
+        """Where the index-th value of a field stands in its file, if that is known."""
+        value = self.fields.get(name)
+        if isinstance(value, tuple) and index < len(value):
+            value = value[index]
+        return value.where if isinstance(value, Record) else None
+
     def having(self, **fields: Any) -> Record:
         """A copy with these fields set."""
         return replace(self, fields={**self.fields, **fields})

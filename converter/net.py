@@ -1,0 +1,320 @@
+"""Graph → Net, a torch.fx.GraphModule whose code reads like the prototxt. Torch starts here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, fx, nn
+
+from caffe_layers.errors import LayerError
+from caffe_layers.layer import Gradient, Layer, Shape
+from caffe_layers.registry import find
+
+from .arguments import layer_arguments
+from .errors import GraphError
+from .fx_code import output_name, write_fx
+from .graph import Graph, Node, Param
+
+
+@dataclass(frozen=True)
+class LearnableBlob:
+    """One blob of `Net.learnable()`: the solver's and the snapshot's view of a parameter.
+
+    `lr_mult` is 0 for blobs that no gradient moves (BatchNorm's statistics).
+    """
+
+    layer: str
+    index: int
+    lr_mult: float
+    decay_mult: float
+    module: Layer
+    attribute: str
+
+    @property
+    def tensor(self) -> Tensor:
+        """The blob itself, on its device."""
+        return getattr(self.module, self.attribute)
+
+
+class Net(fx.GraphModule):
+    """A Caffe net as plain torch: `outputs = net(data=x)`.
+
+    Calling it takes the net's inputs by name and returns a dict of the tops nobody reads, plus
+    every top with a loss weight. Submodules bear the prototxt's layer names (a name that torch
+    itself needs, such as `loss`, gets the suffix `_layer`); `net.layers["loss"]` finds any layer
+    by its own name. `.to()`, `state_dict()`, torch.compile and torch.export work as ever.
+    `.train()` and `.eval()` are Caffe's TRAIN and TEST, but for layers whose prototxt fixes their
+    phase.
+    """
+
+    def __init__(self, root: nn.Module, graph: fx.Graph, facts: dict[str, Any]) -> None:
+        super().__init__(root, graph, "Net")
+        self.meta.update(facts)
+        for name, module in root.named_children():
+            if name not in self._modules:  # Input layers: no line of the code calls them
+                self.add_module(name, module)
+
+    @property
+    def plan(self) -> Graph:
+        """The Graph this net was built from."""
+        return self.meta["plan"]
+
+    @property
+    def net_name(self) -> str:
+        """The `name:` of the prototxt."""
+        return self.plan.name
+
+    @property
+    def layers(self) -> dict[str, Layer]:
+        """Layers by prototxt name (an anonymous one by its first top), in file order."""
+        modules = self._modules
+        return {key: modules[m] for key, m in self.meta["module_names"].items()}  # type: ignore[misc]
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """Names of the blobs a call must give."""
+        return self.meta["inputs"]
+
+    @property
+    def blob_shapes(self) -> dict[str, Shape]:
+        """Shape of every blob version for the batch the prototxt declares."""
+        return self.meta["blob_shapes"]
+
+    @property
+    def loss_weights(self) -> dict[str, float]:
+        """The tops with a weight that is not 0, and the weight."""
+        return self.meta["loss_weights"]
+
+    def loss(self, outputs: Mapping[str, Tensor]) -> Tensor:
+        """Sum of loss_weight × top over the tops with a weight, a scalar.
+
+        A top of more than one element counts with all of them, as in Caffe.
+
+        Raises:
+            GraphError: the net has no top with a weight.
+        """
+        weights = self.loss_weights
+        if not weights:
+            raise GraphError(f"net '{self.net_name}' has no top with a loss_weight")
+        return torch.stack([outputs[top].sum() * weight for top, weight in weights.items()]).sum()
+
+    def learnable(self) -> list[LearnableBlob]:
+        """Every blob of every layer in Caffe's order, each shared one once, at its owner."""
+        blobs = []
+        for index, (node, layer) in enumerate(
+            zip(self.plan.nodes, self.layers.values(), strict=True)
+        ):
+            for i, (attribute, tensor) in enumerate(layer.blob_tensors()):
+                spec = _spec(node, index, i)
+                if spec.owner == (index, i):
+                    trained = isinstance(tensor, nn.Parameter)
+                    lr_mult = _value(spec.lr_mult) if trained else 0.0
+                    decay_mult = _value(spec.decay_mult)
+                    blobs.append(
+                        LearnableBlob(node.key, i, lr_mult, decay_mult, layer, attribute)
+                    )
+        return blobs
+
+    def share_with(self, other: Net) -> list[str]:
+        """Use `other`'s blobs wherever a layer name is in both; returns the layers left alone.
+
+        This is how test nets see what the train net learns (ShareTrainedLayersWith).
+
+        Raises:
+            GraphError: layers of one name differ in the number or shape of their blobs.
+        """
+        theirs, alone = other.layers, []
+        for key, layer in self.layers.items():
+            if not layer.blob_tensors():
+                continue
+            source = theirs.get(key)
+            if source is None:
+                alone.append(key)
+                continue
+            _share_layer(key, layer, source)
+        return alone
+
+    def train(self, mode: bool = True) -> Net:
+        """TRAIN (or TEST) for every layer whose prototxt doesn't fix its phase."""
+        super().train(mode)
+        for key, phase in self.meta.get("fixed_phases", {}).items():
+            self.layers[key].train(phase == "TRAIN")
+        return self
+
+
+def build_net(
+    graph: Graph,
+    *,
+    gradient: Gradient = "legacy",
+    input_shapes: Mapping[str, Shape] | None = None,
+    fill: bool = True,
+) -> Net:
+    """The Net of a Graph, in the Graph's phase, its weights filled as their fillers say.
+
+    Args:
+        gradient: backward of layers whose legacy one was not the derivative.
+        input_shapes: shapes of `graph.inputs`, the blobs made by no layer of it.
+        fill: False leaves all weights on the meta device (shapes without memory).
+
+    Raises:
+        LayerError: unknown type, parameters or shapes that do not fit; names the layer's place.
+        GraphError: parameters that cannot be shared.
+    """
+    layers = [_make_layer(node, gradient) for node in graph.nodes]
+    shapes: dict[str, Shape] = {name: _input_shape(name, input_shapes) for name in graph.inputs}
+    for node, layer in zip(graph.nodes, layers, strict=True):
+        tops = _settle_shapes(node, layer, tuple(shapes[b] for b in node.bottoms))
+        shapes.update(zip(node.tops, tops, strict=False))
+    if fill:
+        for layer in layers:
+            _materialise(layer)
+    for index, node in enumerate(graph.nodes):
+        _apply_specs(graph, layers, index, node)
+    weights = _loss_weights(graph, layers)
+    code, root, module_names, inputs = write_fx(graph, layers, weights)
+    facts = {
+        "plan": graph,
+        "module_names": module_names,
+        "inputs": inputs,
+        "blob_shapes": shapes,
+        "loss_weights": {output_name(graph, v): w for v, w in weights.items() if w != 0},
+        "fixed_phases": {n.key: n.record["phase"] for n in graph.nodes if "phase" in n.record},
+    }
+    net = Net(root, code, facts)
+    net.train(graph.phase == "TRAIN")
+    return net
+
+
+def _make_layer(node: Node, gradient: Gradient) -> Layer:
+    try:
+        cls = find(node.type)
+        own = {"gradient": gradient, "tops": max(len(node.tops), 1)}
+        layer = cls(**layer_arguments(cls, node, own))
+    except (LayerError, TypeError, ValueError) as error:
+        raise LayerError(_with_label(node, str(error))) from error
+    layer.name = node.name
+    return layer
+
+
+def _settle_shapes(node: Node, layer: Layer, bottoms: tuple[Shape, ...]) -> tuple[Shape, ...]:
+    """Set the layer up on the meta device and ask for its top shapes."""
+    try:
+        tops_written = len(node.tops)
+        if tops_written or not layer.is_loss:
+            layer.check_count("top", tops_written, layer.top_count)
+        with torch.device("meta"):
+            layer.set_up(*bottoms)
+        tops = layer.top_shapes(*bottoms)
+    except (LayerError, RuntimeError, ValueError, IndexError) as error:
+        inputs = ", ".join(
+            f"'{n}' {list(s)}" for n, s in zip(node.bottom_names, bottoms, strict=True)
+        )
+        given = f" (bottoms: {inputs})" if inputs else ""
+        raise LayerError(_with_label(node, str(error)) + given) from error
+    if len(tops) < tops_written:
+        raise LayerError(f"{node.label}: makes {len(tops)} tops, {tops_written} are named")
+    return tops
+
+
+def _with_label(node: Node, message: str) -> str:
+    """The message with the layer's place in front, its own label not said twice."""
+    if message.startswith(node.label):
+        return message
+    plain = f"layer '{node.name}' ({node.type}): "
+    first_line = message.splitlines()[0] if message else "cannot be built"
+    return f"{node.label}: {first_line.removeprefix(plain).removeprefix(f'{node.type}: ')}"
+
+
+def _input_shape(name: str, shapes: Mapping[str, Shape] | None) -> Shape:
+    if shapes is None or name not in shapes:
+        raise GraphError(f"the shape of input blob '{name}' is not given")
+    return shapes[name]
+
+
+def _materialise(layer: Layer) -> None:
+    for name in layer.filled_blobs:
+        blob = getattr(layer, name)
+        data = torch.empty(blob.shape, dtype=blob.dtype)
+        if isinstance(blob, nn.Parameter):
+            setattr(layer, name, nn.Parameter(data))
+        else:
+            setattr(layer, name, data)
+    layer.reset_parameters()
+
+
+def _spec(node: Node, node_index: int, blob_index: int) -> Param:
+    if blob_index < len(node.params):
+        return node.params[blob_index]
+    return Param(owner=(node_index, blob_index))
+
+
+def _value(multiplier: float | None) -> float:
+    return 1.0 if multiplier is None else multiplier
+
+
+def _apply_specs(graph: Graph, layers: list[Layer], index: int, node: Node) -> None:
+    """Share what is shared by name; freeze what has lr_mult 0."""
+    blobs = layers[index].blob_tensors()
+    if len(node.params) > len(blobs):
+        raise LayerError(
+            f"{node.label}: has {len(node.params)} param blocks for {len(blobs)} learnable blobs"
+        )
+    for i, (attribute, blob) in enumerate(blobs):
+        spec = _spec(node, index, i)
+        owner_index, owner_blob = spec.owner
+        if spec.owner != (index, i):
+            owner_blobs = layers[owner_index].blob_tensors()
+            owner_name, owner = owner_blobs[owner_blob]
+            _share_blob(node, layers[index], attribute, owner, spec)
+        elif isinstance(blob, nn.Parameter):
+            blob.requires_grad_(_value(spec.lr_mult) != 0)
+        elif spec.lr_mult:
+            raise LayerError(
+                f"{node.label}: blob {i} is a statistic that no solver may move; its lr_mult must "
+                f"be 0, found {spec.lr_mult:g}"
+            )
+
+
+def _share_blob(node: Node, layer: Layer, attribute: str, owner: Tensor, spec: Param) -> None:
+    mine = getattr(layer, attribute)
+    if mine.shape == owner.shape:
+        setattr(layer, attribute, owner)
+        return
+    if not spec.permissive or mine.numel() != owner.numel():
+        raise GraphError(
+            f"{node.label}: shares param '{spec.name}' of shape {list(owner.shape)}, "
+            f"needs {list(mine.shape)}; share_mode PERMISSIVE allows only equal counts"
+        )
+    delattr(layer, attribute)
+    shape = mine.shape
+
+    def view_owner(module: nn.Module, _: Any) -> None:
+        object.__setattr__(module, attribute, owner.view(shape))
+
+    view_owner(layer, None)
+    layer.register_forward_pre_hook(view_owner)
+
+
+def _share_layer(key: str, layer: Layer, source: Layer) -> None:
+    mine, theirs = layer.blob_tensors(), source.blob_tensors()
+    for (attribute, blob), (_, other) in zip(mine, theirs, strict=False):
+        if blob.shape != other.shape or len(mine) != len(theirs):
+            raise GraphError(
+                f"layer '{key}' has blobs {[list(b.shape) for _, b in mine]} in one net and "
+                f"{[list(b.shape) for _, b in theirs]} in the other; they cannot be shared"
+            )
+        setattr(layer, attribute, other)
+
+
+def _loss_weights(graph: Graph, layers: list[Layer]) -> dict[str, float]:
+    """Weight of each top version that has one; a loss layer's first top has 1 unless set."""
+    weights: dict[str, float] = {}
+    for node, layer in zip(graph.nodes, layers, strict=True):
+        if node.loss_weights is not None:
+            weights.update(zip(node.tops, node.loss_weights, strict=True))
+        elif layer.is_loss:
+            weights[node.tops[0] if node.tops else node.key] = 1.0
+    return weights
