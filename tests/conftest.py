@@ -17,7 +17,7 @@ def golden() -> Path:
 
 @pytest.fixture(scope="session")
 def corpus() -> Path:
-    """Real legacy prototxts, not part of the project; tests over them skip where they are absent."""
+    """Real legacy prototxts, not part of the project: a test over them skips without them."""
     folder = TESTS.parent.parent / "shared" / "corpus"
     if not folder.is_dir():
         pytest.skip("the corpus of legacy prototxts is not here")
