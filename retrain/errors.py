@@ -1,0 +1,11 @@
+"""The error of a run, beside those of files and nets in converter.errors."""
+
+from __future__ import annotations
+
+from converter.errors import CaffeError, SolverError, WeightError
+
+__all__ = ["CaffeError", "RunError", "SolverError", "WeightError"]
+
+
+class RunError(CaffeError):
+    """The input was good and the run failed: a loss that is not finite, a disk that is full."""
