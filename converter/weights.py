@@ -1,0 +1,288 @@
+"""Weight files ↔ a net's parameters, by layer name, as Caffe's CopyTrainedLayersFrom does."""
+
+from __future__ import annotations
+
+import mmap
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .caffemodel import parse_caffemodel, write_caffemodel
+from .errors import WeightError
+from .graph import Node
+from .hdf5_weights import SIGNATURE, parse_hdf5, write_hdf5
+from .message import write_binary
+from .net import Net
+from .schema import load_schema
+from .stored import StoredBlob, StoredLayer, WeightFile
+from .wire import Array
+
+_HDF5_SUFFIXES = (".h5", ".hdf5")
+_NO_WEIGHTS = {
+    b"version https://git-lfs": "a Git LFS pointer; fetch the file itself with `git lfs pull`",
+    b"<": "a web page, not the file it offers; download the file itself",
+    b"PK\x03\x04": "a zip archive (or a torch or numpy file)",
+    b"\x1f\x8b": "gzip-compressed; unpack it first",
+    b"name": "text; a prototxt describes a net, the weights are in a .caffemodel",
+    b"layer": "text; a prototxt describes a net, the weights are in a .caffemodel",
+}
+
+
+class WeightWarning(UserWarning):
+    """Blobs of a net keep the values of their fillers, because no weight file has them."""
+
+
+@dataclass(frozen=True, slots=True)
+class WeightReport:
+    """What `load_weights` did, by layer name in the net's order (`unused`: in the files').
+
+    Attributes:
+        loaded: layers all of whose blobs came from a file, or from a layer they share with.
+        missing: layers with blobs that no file has; they keep what their fillers made.
+        shape_mismatched: one line per layer that a file has in another shape; they too keep
+            what they had. Empty unless `strict=False`.
+        unused: layers of the files with blobs that the net has no layer for.
+    """
+
+    loaded: tuple[str, ...]
+    missing: tuple[str, ...]
+    shape_mismatched: tuple[str, ...]
+    unused: tuple[str, ...]
+
+    @property
+    def complete(self) -> bool:
+        """Whether every blob of the net came from a file."""
+        return not self.missing and not self.shape_mismatched
+
+    def __str__(self) -> str:
+        lines = [f"loaded {len(self.loaded)} layers"]
+        for what, names in (
+            ("not in the files, left as initialised", self.missing),
+            ("in the files only", self.unused),
+        ):
+            if names:
+                lines.append(f"{len(names)} {what}: {', '.join(names)}")
+        return "\n".join((*lines, *self.shape_mismatched))
+
+
+def read_weights(path: str | Path) -> WeightFile:
+    """The blobs of a weight file by layer name, still unread: `read_weights(file)["conv1"][0]`.
+
+    The file's bytes say what it is, not its name: HDF5, or a NetParameter of V0, V1 or V2 layers
+    with float, double or NVCaffe's raw blobs. It is mapped into memory, and the arrays are views.
+
+    Raises:
+        WeightError: there is no such file, it is something else, or it is cut off.
+    """
+    try:
+        with open(path, "rb") as file:
+            if not file.seek(0, 2):
+                raise WeightError(f"{path}: the file is empty")
+            buffer = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    except OSError as error:
+        raise WeightError(f"{path}: cannot be read: {error.strerror}") from error
+    head = buffer[:32]
+    if head.startswith(SIGNATURE):
+        return parse_hdf5(str(path), buffer)
+    for start, what in _NO_WEIGHTS.items():
+        if head.lstrip().startswith(start):
+            raise WeightError(f"{path}: this is {what}")
+    return parse_caffemodel(buffer, str(path))
+
+
+def load_weights(net: Net, *sources: str | Path | WeightFile, strict: bool = True) -> WeightReport:
+    """Copy weight files into a net by layer name; where files agree on a name, the later one wins.
+
+        report = load_weights(net, "pretrained.caffemodel", "head.caffemodel.h5")
+
+    Layers that no file has keep their initial values, as for fine-tuning: they are listed in the
+    report, and a WeightWarning says so. Either everything that fits is copied, or, if an error is
+    raised, nothing.
+
+    Args:
+        net: the net, on any device, in any float type.
+        sources: files, or what `read_weights` made of them.
+        strict: refuse files in which a layer has the net's name but another shape or number of
+            blobs, as Caffe does. Otherwise such layers are left alone and reported.
+
+    Raises:
+        WeightError: a file does not read; or (strict) blobs do not fit, each on its own line.
+    """
+    plan = _Plan(net)
+    for source in sources:
+        plan.add(source if isinstance(source, WeightFile) else read_weights(source))
+    if strict and plan.mismatched:
+        advice = "A layer that is to be learnt anew needs a name of its own in the prototxt."
+        raise WeightError("\n".join((*plan.mismatched.values(), advice)))
+    plan.carry_out()
+    report = plan.report()
+    if report.missing:
+        warnings.warn(str(report), WeightWarning, stacklevel=2)
+    return report
+
+
+def save_weights(net: Net, path: str | Path, *, with_diff: bool = False) -> None:
+    """Write a net's blobs: HDF5 if the name ends in .h5 or .hdf5, else a V2 `.caffemodel`.
+
+    Caffe reads both. The file appears whole or not at all, and a `.caffemodel` may pass 2 GB
+    (protobuf, and so genuine Caffe, reads up to there). Each layer is written as the prototxt
+    has it, with all its blobs in Caffe's order as float32, or float64 if they are.
+
+    Args:
+        net: the net, on any device.
+        path: where to; a file already there is replaced.
+        with_diff: write the gradients too (zeros where there are none yet), as Caffe's
+            `snapshot_diff: true` does.
+
+    Raises:
+        WeightError: the file cannot be written.
+    """
+    if Path(path).suffix.lower() in _HDF5_SUFFIXES:
+        write_hdf5(path, _own_blobs(net, with_diff))
+    else:
+        write_caffemodel(path, net.net_name, _layers_in_bytes(net, with_diff))
+
+
+class _Plan:
+    """Which blob of which file goes into which tensor; nothing is copied before all is known."""
+
+    def __init__(self, net: Net) -> None:
+        self._net = net
+        self._nodes = {node.key: (i, node) for i, node in enumerate(net.plan.nodes)}
+        self._targets = {key: layer.blob_tensors() for key, layer in net.layers.items()}
+        self._first = {node.name: node.key for node in reversed(net.plan.nodes)}
+        self._copies: dict[int, tuple[Tensor, StoredBlob]] = {}
+        self.mismatched: dict[str, str] = {}
+        self._unused: dict[str, None] = {}
+        for key, blobs in self._targets.items():
+            if any(tensor.is_meta for _, tensor in blobs):
+                raise WeightError(f"layer '{key}' is on the meta device, which holds no numbers")
+
+    def add(self, file: WeightFile) -> None:
+        """Plan to copy what fits; note what doesn't."""
+        for stored in file.layers:
+            if not stored.blobs:
+                continue
+            key = stored.name if stored.name in self._targets else self._first.get(stored.name)
+            if key is None:
+                self._unused[stored.name] = None
+                continue
+            self.mismatched.pop(key, None)
+            problem = self._problem(key, stored)
+            if problem:
+                self.mismatched[key] = f"{file.path}: {self._label(key)}: {problem}"
+                continue
+            for (_, tensor), blob in zip(self._targets[key], stored.blobs, strict=False):
+                if blob is not None:
+                    self._copies[tensor.data_ptr()] = (tensor, blob)
+
+    def carry_out(self) -> None:
+        """Copy."""
+        for tensor, blob in self._copies.values():
+            _copy(blob.data, tensor)
+
+    def report(self) -> WeightReport:
+        """What became of every layer."""
+        loaded: list[str] = []
+        missing: list[str] = []
+        for key, blobs in self._targets.items():
+            if not blobs or key in self.mismatched:
+                continue
+            whole = all(t.data_ptr() in self._copies for _, t in blobs if t.numel())
+            (loaded if whole else missing).append(key)
+        return WeightReport(
+            loaded=tuple(loaded),
+            missing=tuple(missing),
+            shape_mismatched=tuple(self.mismatched.values()),
+            unused=tuple(self._unused),
+        )
+
+    def _problem(self, key: str, stored: StoredLayer) -> str:
+        """Why the stored layer's blobs cannot be copied, or an empty string."""
+        wanted, found = self._targets[key], stored.blobs
+        index, node = self._nodes[key]
+        absent = [
+            i
+            for i in range(len(wanted))
+            if (i >= len(found) or found[i] is None) and not _is_shared(node, index, i)
+        ]
+        if len(found) > len(wanted) or absent:
+            needs = ", ".join(f"{name} {list(tensor.shape)}" for name, tensor in wanted)
+            count = sum(blob is not None for blob in found)
+            return (
+                f"has {count} blobs in the file, the net's has {len(wanted)}"
+                f"{f' ({needs})' if needs else ''}"
+            )
+        for (name, tensor), blob in zip(wanted, found, strict=False):
+            if blob is not None and not blob.fits(tensor.shape):
+                return (
+                    f"{name} is {list(blob.shape)} in the file, the net needs "
+                    f"{list(tensor.shape)}{self._bottoms(node)}"
+                )
+        return ""
+
+    def _label(self, key: str) -> str:
+        node = self._nodes[key][1]
+        return f"layer '{key}' ({node.type})"
+
+    def _bottoms(self, node: Node) -> str:
+        shapes = self._net.blob_shapes
+        given = [
+            f"bottom '{name}' is {list(shapes[version])}"
+            for name, version in zip(node.bottom_names, node.bottoms, strict=True)
+        ]
+        return f": {', '.join(given)}" if given else ""
+
+
+def _is_shared(node: Node, node_index: int, blob_index: int) -> bool:
+    """Whether another layer owns this blob."""
+    if blob_index >= len(node.params):
+        return False
+    return node.params[blob_index].owner != (node_index, blob_index)
+
+
+def _copy(values: Array, tensor: Tensor) -> None:
+    """Set a blob's numbers, in its own float type and on its own device."""
+    shaped = values.reshape(tensor.shape)
+    blob = tensor.detach()
+    if blob.device.type == "cpu" and blob.dtype != torch.bfloat16:
+        np.copyto(blob.numpy(), shaped, casting="same_kind")
+    else:
+        blob.copy_(torch.from_numpy(np.array(shaped, shaped.dtype.newbyteorder("="))))
+
+
+def _stored(tensor: Tensor, with_diff: bool) -> StoredBlob:
+    grad = tensor.grad if tensor.grad is not None else torch.zeros_like(tensor)
+    return StoredBlob(_array(tensor), _array(grad) if with_diff else None)
+
+
+def _array(tensor: Tensor) -> Array:
+    """The numbers on the CPU, float64 as it is and everything else as float32."""
+    dtype = torch.float64 if tensor.dtype == torch.float64 else torch.float32
+    return tensor.detach().to("cpu", dtype).numpy()
+
+
+def _layers_in_bytes(net: Net, with_diff: bool) -> Iterator[tuple[bytes, list[StoredBlob]]]:
+    schema = load_schema()
+    for node, layer in zip(net.plan.nodes, net.layers.values(), strict=True):
+        record = node.record.without("blobs").having(name=node.key)
+        blobs = [_stored(tensor, with_diff) for _, tensor in layer.blob_tensors()]
+        yield write_binary(record, schema), blobs
+
+
+def _own_blobs(net: Net, with_diff: bool) -> Iterator[tuple[str, dict[int, StoredBlob]]]:
+    nodes = net.plan.nodes
+    for index, (node, layer) in enumerate(zip(nodes, net.layers.values(), strict=True)):
+        yield (
+            node.key,
+            {
+                i: _stored(tensor, with_diff)
+                for i, (_, tensor) in enumerate(layer.blob_tensors())
+                if not _is_shared(node, index, i)
+            },
+        )
