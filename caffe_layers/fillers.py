@@ -30,7 +30,7 @@ class Filler:
     |---|---|---|
     | constant | value | `value` |
     | uniform | U(min, max) | `min`, `max` |
-    | gaussian | N(mean, std²), each kept with probability sparse / shape[0] | `mean`, `std`, `sparse` |
+    | gaussian | N(mean, std²), kept with chance sparse / shape[0] | `mean`, `std`, `sparse` |
     | positive_unitball | U(0, 1), then each slice along axis 0 divided by its sum | |
     | xavier | U(-a, a), a = √(3 / n) | `variance_norm` |
     | msra | N(0, 2 / n) | `variance_norm` |

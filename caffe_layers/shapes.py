@@ -106,16 +106,17 @@ class PoolAxis:
     stride: int
     pooled: int
 
-    @property
-    def native(self) -> bool:
-        """Whether torch's own pooling, rounding up, has the same windows and takes the same pad."""
-        span = self.size + 2 * self.pad - self.kernel
-        ceiled = -(-span // self.stride) + 1
-        return (
-            2 * self.pad <= self.kernel
-            and self.pooled == ceiled
-            and (self.pooled - 1) * self.stride < self.size + self.pad
+    def native(self, round_mode: RoundMode) -> bool:
+        """Whether torch's own pooling has the same windows and takes the same pad.
+
+        torch wants pad <= kernel / 2, Caffe only pad < kernel.
+        """
+        if 2 * self.pad > self.kernel:
+            return False
+        clipped = pooled_size(
+            self.size, self.kernel, self.pad, self.stride, clip=True, round_mode=round_mode
         )
+        return self.pooled == clipped
 
     @property
     def margin(self) -> tuple[int, int]:
