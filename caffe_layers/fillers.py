@@ -139,7 +139,7 @@ def _bilinear(blob: Tensor, filler: Filler) -> Tensor:
     kernel = blob.shape[3]
     factor = math.ceil(kernel / 2)
     centre = (kernel - 1) / (2 * factor)
-    tent = 1 - (torch.arange(kernel, dtype=blob.dtype) / factor - centre).abs()
+    tent = 1 - (torch.arange(kernel, dtype=blob.dtype, device=blob.device) / factor - centre).abs()
     return blob.copy_(tent[:, None] * tent)
 
 

@@ -26,6 +26,19 @@ def canonical_axis(axis: int, rank: int, fail: Fail = LayerError) -> int:
     return axis % rank
 
 
+def deprecated_axis(old_name: str, old: int, axis: int, fail: Fail = LayerError) -> int:
+    """The axis that `axis` or its old name gives; both are 1 when not set.
+
+    Raises:
+        LayerError: both are set.
+    """
+    if old == 1:
+        return axis
+    if axis != 1:
+        raise fail(f"axis and {old_name} (its old name) are both set; keep axis")
+    return old
+
+
 def spatial_sizes(
     what: str,
     sizes: int | Sequence[int],

@@ -37,7 +37,7 @@ class InnerProduct(Layer):
     Blobs: weight [num_output, K], K the sizes from `axis` on multiplied; bias [num_output].
 
     Raises:
-        LayerError: num_output is missing, or there is no such axis.
+        LayerError: num_output is 0, or there is no such axis.
 
     Source: Caffe's inner_product_layer.cpp. With `transpose`, the xavier and msra fillers take for
     fan-in what is the fan-out.
@@ -51,7 +51,7 @@ class InnerProduct(Layer):
     def __init__(
         self,
         *,
-        num_output: int = 0,
+        num_output: int,
         bias_term: bool = True,
         weight_filler: Filler | None = None,
         bias_filler: Filler | None = None,
@@ -70,11 +70,11 @@ class InnerProduct(Layer):
         """Make weight and bias.
 
         Raises:
-            LayerError: num_output is missing, or there is no such axis.
+            LayerError: num_output is 0, or there is no such axis.
         """
         (shape,) = bottom_shapes
         if self.num_output < 1:
-            raise self.error(f"num_output is {self.num_output}; it must be set, 1 or more")
+            raise self.error(f"num_output is {self.num_output}, which must be 1 or more")
         self.axis = canonical_axis(self.axis, len(shape), self.error)
         length = 1
         for size in shape[self.axis :]:

@@ -27,7 +27,7 @@ class SpatialFilter(Layer):
     def __init__(
         self,
         *,
-        num_output: int = 0,
+        num_output: int,
         bias_term: bool = True,
         pad: int | Sequence[int] = (),
         kernel_size: int | Sequence[int] = (),
@@ -99,7 +99,7 @@ class SpatialFilter(Layer):
 
     def _check(self, shape: Shape, channels: int, spatial: Sequence[int]) -> None:
         if self.num_output < 1:
-            raise self.error(f"num_output is {self.num_output}; it must be set, 1 or more")
+            raise self.error(f"num_output is {self.num_output}, which must be 1 or more")
         if self.group < 1 or channels % self.group or self.num_output % self.group:
             raise self.error(
                 f"group {self.group} must divide the {channels} channels of the bottom "

@@ -1,0 +1,123 @@
+"""SoftmaxWithLoss: the negative log-likelihood of the labels."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from ..layer import Layer, Shape
+from ..registry import layer
+from ..shapes import canonical_axis
+from ._labels import check_labels, check_places
+
+FLOOR = math.log(torch.finfo(torch.float32).tiny)
+"""log of the least probability that counts."""
+
+
+@layer("SoftmaxWithLoss", "softmax_param", "loss_param")
+class SoftmaxWithLoss(Layer):
+    """y = - Σ log softmax(x)[label] / normaliser.
+
+    Prototxt:
+
+        layer {
+          name: "loss" type: "SoftmaxWithLoss" bottom: "fc8" bottom: "label" top: "loss"
+          loss_param { ignore_label: 255 normalization: VALID }
+        }
+
+    Python: `loss = SoftmaxWithLoss(ignore_label=255)(scores, labels)`.
+
+    Args:
+        engine: accepted and ignored.
+        axis: the axis of the classes; -1 is the last.
+        ignore_label: places with this label count for nothing.
+        normalization: FULL divides by all places, VALID by those not ignored, BATCH_SIZE by the
+            items before `axis`, NONE by 1. The divisor is at least 1.
+        normalize: old form: true is VALID, false BATCH_SIZE. It counts if set, unless
+            `normalization` is other than VALID.
+        tops: 2 to have the probabilities as well.
+
+    Bottoms: scores [N, C, ...]; labels, integers as floats, one per place: [N, ...] without the
+        class axis, or any other shape of as many values. Only the scores get a gradient.
+    Tops: the loss, a number without axes; if wanted, the probabilities, shaped as scores,
+        without a gradient.
+
+    Raises:
+        LayerError: another number of labels than places; a label that is no class (on the CPU;
+            Caffe reads outside its memory there).
+
+    Source: Caffe's softmax_loss_layer.cpp. A probability below 1.18e-38 counts as that in the
+    loss; the gradient stays p - 1.
+    """
+
+    bottom_count = (2, 2)
+    top_count = (1, 2)
+    is_loss = True
+
+    def __init__(
+        self,
+        *,
+        engine: Literal["DEFAULT", "CAFFE", "CUDNN"] = "DEFAULT",
+        axis: int = 1,
+        ignore_label: int | None = None,
+        normalization: Literal["FULL", "VALID", "BATCH_SIZE", "NONE"] = "VALID",
+        normalize: bool | None = None,
+        tops: int = 1,
+    ) -> None:
+        super().__init__()
+        self.axis = axis
+        self.ignore_label = ignore_label
+        old_form = normalize is False and normalization == "VALID"
+        self.normalization = "BATCH_SIZE" if old_form else normalization
+        self.tops = tops
+
+    def setup(self, *bottom_shapes: Shape) -> None:
+        """Check that there is a label for every place."""
+        scores, labels = bottom_shapes
+        self.axis = canonical_axis(self.axis, len(scores), self.error)
+        check_places(scores, labels, self.axis, self.error)
+
+    def forward(self, scores: Tensor, labels: Tensor) -> Tensor | tuple[Tensor, Tensor]:
+        """The loss, and the probabilities if there is a second top."""
+        log_p = torch.log_softmax(scores, self.axis)
+        label = labels.to(torch.int64).reshape(_places(scores, self.axis))
+        valid = None if self.ignore_label is None else label != self.ignore_label
+        if valid is not None:
+            label = label.where(valid, 0)
+        check_labels(label, scores.shape[self.axis], self.error)
+        of_label = Floored.apply(log_p.gather(self.axis, label))  # type: ignore[no-untyped-call] # torch types it so
+        if valid is not None:
+            of_label = of_label.where(valid, 0)
+        loss = -of_label.sum() / self._normalizer(label, valid)
+        return (loss, log_p.detach().exp()) if self.tops == 2 else loss
+
+    def _normalizer(self, label: Tensor, valid: Tensor | None) -> float | Tensor:
+        if self.normalization == "NONE":
+            return 1.0
+        if self.normalization == "BATCH_SIZE":
+            return max(1.0, math.prod(label.shape[: self.axis]))
+        if self.normalization == "VALID" and valid is not None:
+            return valid.sum().clamp(min=1)
+        return max(1.0, label.numel())
+
+
+class Floored(torch.autograd.Function):
+    """max(log p, FLOOR) whose gradient is that of log p."""
+
+    @staticmethod
+    def forward(ctx: Any, log_p: Tensor) -> Tensor:
+        """Clamp."""
+        return log_p.clamp(min=FLOOR)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        """Pass through."""
+        return gradients[0]
+
+
+def _places(scores: Tensor, axis: int) -> tuple[int, ...]:
+    """The shape of scores with one class only."""
+    return (*scores.shape[:axis], 1, *scores.shape[axis + 1 :])
