@@ -7,11 +7,11 @@ repeated fields are tuples, sub-messages are Records.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import re
+from bisect import bisect_right
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
-
-EMPTY: Mapping[str, Any] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,30 +26,54 @@ class Where:
         return f"{self.file}:{self.line}:{self.column}"
 
 
+class Lines:
+    """Turns offsets of one text into places; the lines are counted when somebody first asks."""
+
+    __slots__ = ("_starts", "file", "text")
+
+    def __init__(self, file: str, text: str) -> None:
+        self.file = file
+        self.text = text
+        self._starts: list[int] | None = None
+
+    def where(self, offset: int) -> Where:
+        """The place of the character at `offset`."""
+        if self._starts is None:
+            self._starts = [0, *(match.end() for match in re.finditer("\n", self.text))]
+        line = bisect_right(self._starts, offset)
+        return Where(self.file, line, offset - self._starts[line - 1] + 1)
+
+
 @dataclass(frozen=True, slots=True)
 class Unknown:
     """A field the schema does not know, kept as it was read.
 
-    `value` is a str/int/float/bool token or a nested tuple of Unknown (a block) when read from
-    text, and a (wire_type, bytes-or-int) pair when read from binary. A token keeps its spelling
-    in `raw`, so that printing it back changes nothing.
+    Read from text, `value` is a str/int/float/bool token or a nested tuple of Unknown (a block);
+    a token keeps its spelling in `raw`, so that printing it back changes nothing. Read from
+    binary, `number` is the field's id, `name` that id in digits, and `value` a pair
+    (wire type, bytes or int). Where it was read does not count when two are compared.
     """
 
     name: str
     value: Any
     raw: str = ""
-    where: Where | None = None
+    where: Where | None = field(default=None, compare=False)
     number: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One message: `record["num_output"]` raises KeyError if unset, `record.get(...)` doesn't."""
+    """One message: `record["num_output"]` raises KeyError if unset, `record.get(...)` doesn't.
+
+    Two records are equal if they say the same, wherever they were read.
+    """
 
     message: str
     fields: Mapping[str, Any] = field(default_factory=dict)
-    where: Where | None = None
+    where: Where | None = field(default=None, compare=False)
     unknown: tuple[Unknown, ...] = ()
+    lines: Lines | None = field(default=None, compare=False, repr=False)
+    offsets: Mapping[str, Sequence[int]] = field(default_factory=dict, compare=False, repr=False)
 
     def __getitem__(self, name: str) -> Any:
         return self.fields[name]
@@ -64,13 +88,6 @@ class Record:
         """The field if it was set, else `default`."""
         return self.fields.get(name, default)
 
-    def where_of(self, name: str, index: int = 0) -> Where | None:
-        """Where the index-th value of a field stands in its file, if that is known."""
-        value = self.fields.get(name)
-        if isinstance(value, tuple) and index < len(value):
-            value = value[index]
-        return value.where if isinstance(value, Record) else None
-
     def having(self, **fields: Any) -> Record:
         """A copy with these fields set."""
         return replace(self, fields={**self.fields, **fields})
@@ -78,3 +95,15 @@ class Record:
     def without(self, *names: str) -> Record:
         """A copy with these fields unset."""
         return replace(self, fields={k: v for k, v in self.fields.items() if k not in names})
+
+    def where_of(self, name: str, index: int = 0) -> Where | None:
+        """Where the field (the `index`-th of a repeated one) was written, else the message."""
+        value = self.fields.get(name)
+        if isinstance(value, tuple) and index < len(value):
+            value = value[index]
+        if isinstance(value, Record) and value.where is not None:
+            return value.where
+        offsets = self.offsets.get(name, ())
+        if self.lines is None or index >= len(offsets):
+            return self.where
+        return self.lines.where(offsets[index])
