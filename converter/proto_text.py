@@ -147,6 +147,8 @@ class _Reader:
         found = self.next if self.kind == "end" else repr(self.next)
         if self.kind == "mark" and self.next in "\"'":
             found = "a string that is not closed on its line"
+        elif self.next == "/" and self.kind == "mark":
+            found = "'/' (a comment that is not closed?)"
         raise SchemaError(f"{self.where()}: expected {wanted}, found {found}")
 
     def take(self) -> str:
@@ -368,9 +370,11 @@ class _Reader:
     # names
 
     def local(self, name: str) -> str:
-        """A type name without leading dot and without the file's own package."""
-        name = name.removeprefix(".")
-        return name.removeprefix(self.package + ".") if self.package else name
+        """A type name without leading dot and without the file's own package, or an end of it."""
+        name, package = name.removeprefix("."), self.package
+        while package and not name.startswith(package + "."):
+            package = package.partition(".")[2]
+        return name.removeprefix(package + ".")
 
     def refuse_doubles(
         self, items: Sequence[FieldText | MessageText | EnumText], place: str

@@ -20,9 +20,9 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, te
 
 from .errors import SchemaError
 from .overlay import overlay
+from .proto_names import PACKAGE, TypeNames, walk_messages
 from .proto_text import EnumText, FieldText, MessageText, ProtoText, parse_integer, read_proto
 
-PACKAGE = "caffe"
 FieldProto = descriptor_pb2.FieldDescriptorProto
 BITS = {"int32": 32, "sint32": 32, "sfixed32": 32, "int64": 64, "sint64": 64, "sfixed64": 64}
 UNSIGNED_BITS = {"uint32": 32, "fixed32": 32, "uint64": 64, "fixed64": 64}
@@ -152,10 +152,10 @@ def _is_whole(proto: ProtoText) -> bool:
     net = next((message for message in proto.messages if message.name == "NetParameter"), None)
     if net is None or not {"layer", "layers"} & {field.name for field in net.fields}:
         return False
-    types = _Types(proto)
+    types = TypeNames(proto)
     return all(
         field.type in TYPES or types.find(field.type, path) is not None
-        for path, message in _walk_text(proto.messages)
+        for path, message in walk_messages(proto.messages)
         for field in message.fields
     )
 
@@ -195,43 +195,9 @@ def _did_you_mean(name: str, known: Iterable[str]) -> str:
 # text to descriptor
 
 
-class _Types:
-    """The messages and enums of a file, and what a type name written in it means."""
-
-    def __init__(self, proto: ProtoText) -> None:
-        self.enums: dict[str, EnumText] = {enum.name: enum for enum in proto.enums}
-        self.kinds: dict[str, str] = dict.fromkeys(self.enums, "enum")
-        for path, message in _walk_text(proto.messages):
-            self.kinds[path] = "message"
-            for enum in message.enums:
-                self.enums[f"{path}.{enum.name}"] = enum
-                self.kinds[f"{path}.{enum.name}"] = "enum"
-
-    def find(self, written: str, scope: str) -> str | None:
-        """The full name that `written` has inside message `scope`, from the inside out."""
-        scopes = [scope]
-        while scopes[-1]:
-            scopes.append(scopes[-1].rpartition(".")[0])
-        for name in (written, written.removeprefix(PACKAGE + ".")):
-            for outer in scopes:
-                full = f"{outer}.{name}" if outer else name
-                if full in self.kinds:
-                    return full
-        return None
-
-
-def _walk_text(
-    messages: Iterable[MessageText], outer: str = ""
-) -> Iterator[tuple[str, MessageText]]:
-    for message in messages:
-        path = outer + message.name
-        yield path, message
-        yield from _walk_text(message.messages, path + ".")
-
-
 def _file_descriptor(proto: ProtoText) -> Any:
     file = descriptor_pb2.FileDescriptorProto(name="caffe.proto", package=PACKAGE)
-    types = _Types(proto)
+    types = TypeNames(proto)
     for message in proto.messages:
         _add_message(file.message_type.add(), message, message.name, types)
     for enum in proto.enums:
@@ -239,7 +205,7 @@ def _file_descriptor(proto: ProtoText) -> Any:
     return file
 
 
-def _add_message(target: Any, message: MessageText, path: str, types: _Types) -> None:
+def _add_message(target: Any, message: MessageText, path: str, types: TypeNames) -> None:
     target.name = message.name
     oneofs: list[str] = []
     for field in message.fields:
@@ -264,7 +230,7 @@ def _add_enum(target: Any, enum: EnumText) -> None:
         target.options.allow_alias = True
 
 
-def _add_field(target: Any, field: FieldText, path: str, types: _Types) -> None:
+def _add_field(target: Any, field: FieldText, path: str, types: TypeNames) -> None:
     target.name = field.name
     target.number = field.number
     target.label = getattr(FieldProto, f"LABEL_{field.label.upper()}")
