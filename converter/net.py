@@ -88,6 +88,14 @@ class Net(fx.GraphModule):
         """The tops with a weight that is not 0, and the weight."""
         return self.meta["loss_weights"]
 
+    def all_blobs(self, **inputs: Tensor) -> dict[str, Tensor]:
+        """Run the net and return every blob version (`conv1`, `conv1@relu1`), not only outputs."""
+        interpreter = fx.Interpreter(self, garbage_collect_values=False)
+        names = [node.target for node in self.graph.nodes if node.op == "placeholder"]
+        interpreter.run(*(inputs[str(name)] for name in names))
+        values = {node.name: value for node, value in interpreter.env.items()}
+        return {version: values[name] for version, name in self.meta["value_names"].items()}
+
     def loss(self, outputs: Mapping[str, Tensor]) -> Tensor:
         """Sum of loss_weight × top over the tops with a weight, a scalar.
 
@@ -113,9 +121,7 @@ class Net(fx.GraphModule):
                     trained = isinstance(tensor, nn.Parameter)
                     lr_mult = _value(spec.lr_mult) if trained else 0.0
                     decay_mult = _value(spec.decay_mult)
-                    blobs.append(
-                        LearnableBlob(node.key, i, lr_mult, decay_mult, layer, attribute)
-                    )
+                    blobs.append(LearnableBlob(node.key, i, lr_mult, decay_mult, layer, attribute))
         return blobs
 
     def share_with(self, other: Net) -> list[str]:
@@ -174,16 +180,17 @@ def build_net(
     for index, node in enumerate(graph.nodes):
         _apply_specs(graph, layers, index, node)
     weights = _loss_weights(graph, layers)
-    code, root, module_names, inputs = write_fx(graph, layers, weights)
+    code = write_fx(graph, layers, weights)
     facts = {
         "plan": graph,
-        "module_names": module_names,
-        "inputs": inputs,
+        "module_names": code.module_names,
+        "inputs": code.inputs,
+        "value_names": code.value_names,
         "blob_shapes": shapes,
         "loss_weights": {output_name(graph, v): w for v, w in weights.items() if w != 0},
         "fixed_phases": {n.key: n.record["phase"] for n in graph.nodes if "phase" in n.record},
     }
-    net = Net(root, code, facts)
+    net = Net(code.root, code.graph, facts)
     net.train(graph.phase == "TRAIN")
     return net
 
@@ -191,7 +198,11 @@ def build_net(
 def _make_layer(node: Node, gradient: Gradient) -> Layer:
     try:
         cls = find(node.type)
-        own = {"gradient": gradient, "tops": max(len(node.tops), 1)}
+        own = {
+            "gradient": gradient,
+            "tops": max(len(node.tops), 1),
+            "top_names": node.top_names,
+        }
         layer = cls(**layer_arguments(cls, node, own))
     except (LayerError, TypeError, ValueError) as error:
         raise LayerError(_with_label(node, str(error))) from error
