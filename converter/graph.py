@@ -11,9 +11,13 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 from .errors import GraphError
 from .record import Record, Where
+
+if TYPE_CHECKING:
+    from .schema import Schema
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +72,7 @@ class Graph:
 
     `outputs` maps the name of every top nobody reads to its version, in Caffe's (alphabetical)
     order. `inputs` are versions that come from outside though no layer makes them: empty but for
-    the computing half of a split net.
+    the computing half of a split net. `schema` is what the records were read by, where a file was.
     """
 
     name: str
@@ -80,6 +84,7 @@ class Graph:
     inputs: tuple[str, ...] = ()
     force_backward: bool = False
     last_versions: Mapping[str, str] = field(default_factory=dict)
+    schema: Schema | None = field(default=None, compare=False, repr=False)
 
 
 def build_graph(
@@ -274,5 +279,3 @@ class _Wiring:
 def _where(record: Record, name: str, index: int) -> Where | None:
     """The place of the index-th value of a field where the record knows it, else the layer's."""
     return (record.where_of(name, index) if name else None) or record.where
-
-

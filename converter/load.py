@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -14,7 +15,7 @@ from .graph import Graph, build_graph
 from .message import read_text_file, unknown_fields
 from .net import Net, build_net
 from .record import Record
-from .schema import load_schema
+from .schema import Schema, load_schema
 from .upgrade import upgrade_net
 
 Source = str | Path
@@ -79,8 +80,9 @@ def load_graph(
     """The Graph of a prototxt under a NetState; arguments as for `load_net`."""
     for module in layers:
         load_module(module)
-    record = read_net(prototxt, fork=fork, protos=protos)
-    return build_graph(record, phase=phase, level=level, stages=stages)
+    schema = load_schema(fork, tuple(protos))
+    record = _read(prototxt, schema)
+    return replace(build_graph(record, phase=phase, level=level, stages=stages), schema=schema)
 
 
 def read_net(prototxt: Source, *, fork: str | None = None, protos: Sequence[Source] = ()) -> Record:
@@ -89,7 +91,10 @@ def read_net(prototxt: Source, *, fork: str | None = None, protos: Sequence[Sour
     Fields that the schema does not know are kept and printed back; one warning lists them, but
     for the parameter blocks of layer classes that are registered in Python.
     """
-    schema = load_schema(fork, tuple(protos))
+    return _read(prototxt, load_schema(fork, tuple(protos)))
+
+
+def _read(prototxt: Source, schema: Schema) -> Record:
     record = upgrade_net(read_text_file(prototxt, "NetParameter", schema))
     blocks = {block for cls in registered().values() for block in cls.param_blocks}
     strange = unknown_fields(record, known_blocks=blocks)
@@ -97,6 +102,6 @@ def read_net(prototxt: Source, *, fork: str | None = None, protos: Sequence[Sour
         warnings.warn(
             f"{len(strange)} fields are not in the schema; they are kept but have no effect:\n"
             + "\n".join(strange),
-            stacklevel=2,
+            stacklevel=4,
         )
     return record

@@ -81,11 +81,15 @@ class Schema:
             name: _message_facts(name, message, self.enums)
             for name, message in _walk(file.message_type)
         }
+        self._source = (proto, self.redefined)
         self._pool = descriptor_pool.DescriptorPool()
         try:
             self._pool.AddSerializedFile(file.SerializeToString())
         except TypeError as problem:
             raise SchemaError(f"{proto.file}: the schema contradicts itself: {problem}") from None
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Schema, self._source  # a descriptor pool cannot be pickled
 
     def message(self, name: str) -> MessageFacts:
         """The facts of one message; SchemaError with the nearest names if there is none."""
