@@ -33,7 +33,7 @@ class RMSProp(Solver):
     r / √(1 − ρ), ten times the rate by default, whatever the size of its gradient.
 
     Raises:
-        SolverError: momentum is not 0.
+        SolverError: momentum is not 0, or rms_decay is out of range.
     """
 
     histories = ("mean_square",)
@@ -50,6 +50,8 @@ class RMSProp(Solver):
     ) -> None:
         if momentum != 0:
             raise SolverError(f"RMSProp has no momentum: leave it out, or 0; it is {momentum:g}")
+        if not 0 <= rms_decay < 1:
+            raise SolverError(f"rms_decay lies in [0, 1), it is {rms_decay:g}")
         super().__init__(params, lr=lr, rms_decay=rms_decay, delta=delta, **options)
 
     def update(

@@ -1,0 +1,106 @@
+"""The `caffe` command: finds the verb, runs it, turns errors into one line and an exit code."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import pkgutil
+import sys
+import traceback
+from argparse import Namespace
+from collections.abc import Sequence
+from pathlib import Path
+from types import ModuleType
+
+from .foreign import foreign_packages
+
+GOOD, FAILED_RUN, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
+_VERBS = Path(__file__).with_name("verbs")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command line; returns the exit code: 0 good, 1 a failed run, 2 bad input.
+
+    Args:
+        arguments: without the program's name; those of this process if not given.
+    """
+    strangers = foreign_packages()
+    if strangers:
+        return _fail(strangers[0], BAD_INPUT)
+    from retrain.errors import CaffeError, RunError
+
+    arguments = sys.argv[1:] if arguments is None else arguments
+    debug = any(token.lstrip("-") == "debug" for token in arguments)
+    try:
+        return _run(arguments)
+    except RunError as error:
+        return _fail(str(error), FAILED_RUN, debug=debug)
+    except CaffeError as error:
+        return _fail(str(error), BAD_INPUT, debug=debug)
+    except (OSError, RuntimeError, MemoryError) as error:
+        return _fail(f"{type(error).__name__}: {error}", FAILED_RUN, debug=debug)
+    except KeyboardInterrupt:
+        return _fail("interrupted", INTERRUPTED, debug=debug)
+
+
+def _run(arguments: Sequence[str]) -> int:
+    from .errors import UsageError
+    from .flags import parse, usage
+
+    options = parse(arguments)
+    if not options.verb:
+        print(_overview())
+        return GOOD
+    name, *extra = options.verb
+    verb = _verb(name)
+    if options.help:
+        print(usage(name, verb.PURPOSE, verb.FLAGS))
+        return GOOD
+    if extra:
+        raise UsageError(f"unexpected argument '{extra[0]}': flags look like --solver=FILE")
+    _mention_idle(name, verb, options)
+    return int(verb.run(options))
+
+
+def _verb(name: str) -> ModuleType:
+    from .errors import UsageError
+
+    names = verb_names()
+    if name not in names:
+        near = difflib.get_close_matches(name, names, n=1)
+        hint = f"Did you mean '{near[0]}'? " if near else ""
+        raise UsageError(f"unknown verb '{name}'. {hint}There are {', '.join(names)}.")
+    return importlib.import_module(f"{__package__}.verbs.{name}")
+
+
+def verb_names() -> list[str]:
+    """The verbs there are: the modules in verbs/."""
+    return sorted(module.name for module in pkgutil.iter_modules([str(_VERBS)]))
+
+
+def _overview() -> str:
+    rows = [f"  {name:<10} {_verb(name).PURPOSE}" for name in verb_names()]
+    return "\n".join(
+        (
+            "usage: caffe VERB --FLAG=VALUE …",
+            "",
+            *rows,
+            "",
+            "`caffe VERB --help` shows its flags, for example:",
+            "  caffe train --solver=examples/prototxt/lenet/solver.prototxt",
+        )
+    )
+
+
+def _mention_idle(name: str, verb: ModuleType, options: Namespace) -> None:
+    """Say which flags this verb does not heed: gflags takes any flag anywhere."""
+    for flag in options.given:
+        if flag not in (*verb.FLAGS, "debug", "help"):
+            print(f"caffe: --{flag} has no effect on '{name}'", file=sys.stderr)
+
+
+def _fail(message: str, code: int, *, debug: bool = False) -> int:
+    if debug:
+        traceback.print_exc()
+    print(f"caffe: {message}", file=sys.stderr)
+    return code

@@ -1,0 +1,136 @@
+"""The command line, spelt as gflags lets one: `-solver F`, `--solver F`, `--solver=F`."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+from .errors import UsageError
+
+
+@dataclass(frozen=True)
+class Flag:
+    """One flag: what it is for, how its value is called and read. No `value` name: a switch."""
+
+    name: str
+    purpose: str
+    value: str = ""
+    kind: Callable[[str], Any] = str
+    default: Any = None
+    choices: tuple[str, ...] = ()
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(part for part in text.split(",") if part)
+
+
+FLAGS = (
+    Flag("solver", "the solver definition (prototxt)", "FILE"),
+    Flag("model", "the model definition (prototxt)", "FILE"),
+    Flag("weights", "weights to start from, the later files winning", "FILE,FILE", _names, ()),
+    Flag("snapshot", "the .solverstate to resume training from", "FILE"),
+    Flag("iterations", "how many batches to run", "N", int, 50),
+    Flag("gpu", "run on this GPU", "ID"),
+    Flag("phase", "network phase", "PHASE", choices=("TRAIN", "TEST")),
+    Flag("level", "network level", "N", int),
+    Flag("stage", "network stages", "NAME,NAME", _names, ()),
+    Flag(
+        "sigint_effect",
+        "what Ctrl-C does",
+        "EFFECT",
+        default="stop",
+        choices=("stop", "snapshot", "none"),
+    ),
+    Flag(
+        "sighup_effect",
+        "what a hang-up does",
+        "EFFECT",
+        default="snapshot",
+        choices=("stop", "snapshot", "none"),
+    ),
+    Flag("fork", "read nets with this fork's schema, such as integral", "NAME"),
+    Flag("proto", "read nets with these .proto files", "FILE,FILE", _names, ()),
+    Flag("layers", "import these modules for their @layer classes", "MODULE,MODULE", _names, ()),
+    Flag(
+        "gradient",
+        "backward of layers whose legacy one was wrong",
+        "WHICH",
+        default="legacy",
+        choices=("legacy", "exact"),
+    ),
+    Flag("debug", "show the traceback of an error"),
+    Flag("help", "show this help"),
+)
+
+
+def parse(arguments: Sequence[str]) -> argparse.Namespace:
+    """Verb and flags of a command line; `given` has the names of the flags that were there.
+
+    As with gflags every verb knows every flag, and the verb may stand anywhere.
+
+    Raises:
+        UsageError: an unknown flag, with the nearest known one, or a bad value.
+    """
+    parser = _Parser(add_help=False, allow_abbrev=False)
+    parser.add_argument("verb", nargs="*")
+    for flag in FLAGS:
+        _add(parser, flag)
+    options, rest = parser.parse_known_intermixed_args(list(arguments))
+    for token in rest:
+        raise UsageError(_unknown(token))
+    defaults = {flag.name: flag.default for flag in FLAGS}
+    options.given = [name for name in defaults if hasattr(options, name)]
+    for name, default in defaults.items():
+        if not hasattr(options, name):
+            setattr(options, name, default)
+    return options
+
+
+def usage(verb: str, purpose: str, names: Sequence[str]) -> str:
+    """The help of one verb."""
+    flags = [flag for flag in FLAGS if flag.name in (*names, "debug", "help")]
+    heads = [f"  --{flag.name}{'=' if flag.value else ''}{flag.value}" for flag in flags]
+    width = max(len(head) for head in heads) + 2
+    rows = [
+        f"{head:<{width}}{flag.purpose}{_extra(flag)}"
+        for head, flag in zip(heads, flags, strict=True)
+    ]
+    return "\n".join((f"caffe {verb}: {purpose}", "", *rows))
+
+
+class _Parser(argparse.ArgumentParser):
+    """An ArgumentParser that raises instead of leaving the program."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(message.removeprefix("argument -").lstrip("-"))
+
+
+def _add(parser: argparse.ArgumentParser, flag: Flag) -> None:
+    spellings = (f"--{flag.name}", f"-{flag.name}")
+    if not flag.value:
+        parser.add_argument(*spellings, action="store_true", default=argparse.SUPPRESS)
+        return
+    parser.add_argument(
+        *spellings,
+        type=flag.kind,
+        choices=flag.choices if flag.choices else None,
+        metavar=flag.value,
+        default=argparse.SUPPRESS,
+    )
+
+
+def _extra(flag: Flag) -> str:
+    notes = [" | ".join(flag.choices)] if flag.choices else []
+    if flag.default not in (None, ()):
+        notes.append(f"default {flag.default}")
+    return f" ({'; '.join(notes)})" if notes else ""
+
+
+def _unknown(token: str) -> str:
+    name = token.lstrip("-").partition("=")[0]
+    near = difflib.get_close_matches(name, [flag.name for flag in FLAGS], n=1, cutoff=0.5)
+    hint = f" Did you mean --{near[0]}?" if near else " `caffe` alone shows what there is."
+    return f"unknown flag '{token}'.{hint}"

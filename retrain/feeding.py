@@ -1,0 +1,129 @@
+"""Feeding a net: the side that reads data, cut off from the side that computes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from caffe_layers.layer import Gradient
+from converter.feed_split import split_feed
+from converter.graph import Graph
+from converter.net import Net, build_net
+
+from .errors import SolverError
+from .events import Output
+
+Feed = Callable[[], Mapping[str, Tensor]]
+"""Gives the next batch: the blobs a net needs from outside, by name."""
+
+
+@dataclass(frozen=True)
+class Pass:
+    """What one forward pass gave: the net outputs by name in Caffe's (alphabetical) order, loss.
+
+    `loss` is the weighted sum Caffe minimises, None for a net without one.
+    """
+
+    outputs: Mapping[str, Tensor]
+    loss: Tensor | None
+
+
+class FedNet:
+    """A net and what feeds it: `fed.run()` is Caffe's `net.Forward()`.
+
+    Args:
+        net: the computing side.
+        feed: gives its inputs, blob by blob.
+        output_names: the outputs Caffe would show: name to blob; those of the feed included.
+    """
+
+    def __init__(self, net: Net, feed: Feed, output_names: Mapping[str, str] | None = None) -> None:
+        self.net = net
+        self.feed = feed
+        self._output_names = net.plan.outputs if output_names is None else output_names
+
+    def run(self) -> Pass:
+        """Read the next batch and compute it."""
+        batch = self.feed()
+        made = self.net(*(batch[name] for name in self.net.inputs))
+        outputs = {
+            name: made[name] if name in made else batch[version]
+            for name, version in self._output_names.items()
+        }
+        return Pass(outputs, self.net.loss(made) if self.net.loss_weights else None)
+
+    def shown(self, outputs: Mapping[str, Tensor]) -> list[Output]:
+        """The outputs as plain numbers with their loss weights."""
+        weights = self.net.loss_weights
+        return [
+            Output(name, tensor.detach().flatten().tolist(), weights.get(name, 0.0))
+            for name, tensor in outputs.items()
+        ]
+
+    def adaptive_weights(self) -> dict[str, list[float]]:
+        """The last weights of every layer that finds its own (`layer.weights`), by layer name."""
+        found = {}
+        for name, layer in self.net.layers.items():
+            weights = getattr(layer, "weights", None)
+            if isinstance(weights, Tensor) and weights.numel():
+                found[name] = weights.detach().flatten().tolist()
+        return found
+
+
+class NetFeed:
+    """The reading side of a net as a Feed: one call reads one batch, in this process."""
+
+    def __init__(self, net: Net, device: torch.device) -> None:
+        self.net = net
+        self._device = device
+
+    @torch.no_grad()
+    def __call__(self) -> Mapping[str, Tensor]:
+        """The next batch, on the device."""
+        batch = self.net()
+        return {name: blob.to(self._device, non_blocking=True) for name, blob in batch.items()}
+
+
+def fed_net(
+    graph: Graph,
+    *,
+    gradient: Gradient = "legacy",
+    device: torch.device | None = None,
+    feed: Feed | None = None,
+) -> FedNet:
+    """The net of a Graph, fed by its own data layers or by `feed`.
+
+    Args:
+        graph: a whole net in one phase.
+        gradient: backward of layers whose legacy one was not the derivative.
+        device: where it computes; the CPU if not given. Reading stays on the CPU.
+        feed: gives the blobs of the net's Input layers.
+
+    Raises:
+        SolverError: the net has Input layers and no `feed` is given.
+    """
+    device = torch.device("cpu") if device is None else device
+    reading, computing = split_feed(graph)
+    source = build_net(reading, gradient=gradient)
+    shapes = {name: source.blob_shapes[name] for name in computing.inputs}
+    net = build_net(computing, gradient=gradient, input_shapes=shapes).to(device)
+    asked = [name for name in net.inputs if name not in shapes]
+    if asked and feed is None:
+        raise SolverError(
+            f"net '{graph.name}' has Input layers for {_listed(asked)}: it needs data layers, "
+            "or a feed given in Python, to run by itself"
+        )
+    return FedNet(net, _joined(NetFeed(source, device), feed if asked else None), graph.outputs)
+
+
+def _joined(own: NetFeed, given: Feed | None) -> Feed:
+    if given is None:
+        return own
+    return lambda: {**own(), **given()}
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(f"'{name}'" for name in names)

@@ -1,0 +1,139 @@
+"""From a solver file to a Trainer, ready to run."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from converter.net import LearnableBlob, Net
+from converter.weights import load_weights
+
+from .errors import SolverError
+from .events import Note, Observer
+from .feeding import FedNet, Feed, fed_net
+from .loop import Trainer
+from .nets import Dialect, test_sources, train_source
+from .settings import Settings, read_settings
+from .signals import Action
+from .snapshot import make_folder, snapshot_prefix
+from .solvers.registry import find
+from .solvers.solver import Solver
+
+
+def load_trainer(
+    solver: str | Path | Settings,
+    *,
+    weights: Sequence[str] = (),
+    dialect: Dialect | None = None,
+    level: int | None = None,
+    stages: Sequence[str] = (),
+    device: torch.device | None = None,
+    feed: Feed | None = None,
+    observer: Observer = lambda event: None,
+    requested: Callable[[], Action | None] = lambda: None,
+) -> Trainer:
+    """The Trainer of a solver file: nets built and filled, solver made, nothing run.
+
+        load_trainer("examples/prototxt/lenet/solver.prototxt").solve()
+
+    Args:
+        solver: path of a solver prototxt, or its settings.
+        weights: weight files to fine-tune from; not given, those of the solver's `weights`.
+        dialect: how to read and build the nets.
+        level: NetState level of the train net.
+        stages: NetState stages of the train net, beside those of the files.
+        device: where to compute; the CPU if not given.
+        feed: gives the blobs of a train net's Input layers.
+        observer: told of everything that happens.
+        requested: asked again and again whether to stop or snapshot.
+
+    Raises:
+        CaffeError: the solver file, a net or a weight file does not read or does not fit.
+    """
+    dialect = Dialect() if dialect is None else dialect
+    settings = _settings(solver, dialect)
+
+    def say(text: str) -> None:
+        observer(Note("solver.cpp:102", text))
+
+    if settings.snapshot or settings.snapshot_after_train:
+        make_folder(snapshot_prefix(settings))
+    if settings.random_seed >= 0:
+        torch.manual_seed(settings.random_seed)
+    source = train_source(settings, dialect, say)
+    graph = source.graph("TRAIN", level=level, stages=stages)
+    train = fed_net(graph, gradient=dialect.gradient, device=device, feed=feed)
+    tests = [
+        fed_net(test.graph("TEST"), gradient=dialect.gradient, device=device)
+        for test in test_sources(settings, dialect, say)
+    ]
+    named = weights if weights else [name for item in settings.weights for name in item.split(",")]
+    _fill(train, tests, named, observer)
+    made = make_solver(settings, train.net)
+    return Trainer(settings, train, made, tests=tests, observer=observer, requested=requested)
+
+
+def make_solver(settings: Settings, net: Net) -> Solver:
+    """The solver a file asks for, over a net's learnable blobs with their multipliers.
+
+    Raises:
+        SolverError: an unknown type, or options it refuses.
+    """
+    try:
+        cls = find(settings.type)
+        return cls(
+            param_groups(net.learnable()),
+            lr=settings.base_lr,
+            weight_decay=settings.weight_decay,
+            regularization_type=settings.regularization_type,
+            clip_gradients=settings.clip_gradients,
+            iter_size=settings.iter_size,
+            **_rule_options(cls, settings),
+        )
+    except SolverError as error:
+        raise SolverError(f"{settings.label}: {error}") from error
+
+
+def param_groups(blobs: Sequence[LearnableBlob]) -> list[dict[str, Any]]:
+    """Blobs of equal lr_mult and decay_mult in one group each, for few and large updates."""
+
+    def multipliers(blob: LearnableBlob) -> tuple[float, float]:
+        return blob.lr_mult, blob.decay_mult
+
+    ordered = sorted(blobs, key=multipliers)
+    return [
+        {"params": [b.tensor for b in group], "lr_mult": lr_mult, "decay_mult": decay_mult}
+        for (lr_mult, decay_mult), group in groupby(ordered, key=multipliers)
+    ]
+
+
+def _rule_options(cls: type[Solver], settings: Settings) -> dict[str, Any]:
+    """The settings that the solver class takes as keywords of its own."""
+    parameters = inspect.signature(cls).parameters.values()
+    names = [p.name for p in parameters if p.kind is p.KEYWORD_ONLY and p.name != "lr"]
+    return {name: getattr(settings, name) for name in names}
+
+
+def _settings(solver: str | Path | Settings, dialect: Dialect) -> Settings:
+    if isinstance(solver, Settings):
+        return solver
+    return read_settings(solver, fork=dialect.fork, protos=dialect.protos)
+
+
+def _fill(
+    train: FedNet, tests: Sequence[FedNet], weights: Sequence[str], observer: Observer
+) -> None:
+    """Load the weights and let the test nets share them; layers only a test net has, too."""
+    for name in weights:
+        observer(Note("caffe.cpp:155", f"Finetuning from {name}"))
+    if weights:
+        observer(Note("caffe.cpp:156", str(load_weights(train.net, *weights))))
+    for test in tests:
+        alone = test.net.share_with(train.net)
+        if weights and alone:
+            load_weights(test.net, *weights)

@@ -1,0 +1,269 @@
+"""The training loop: Caffe's Solver::Solve, Step and Test, in their order."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from .debug_info import gradient_lines
+from .errors import RunError, SolverError
+from .events import (
+    Displayed,
+    Ended,
+    Note,
+    Observer,
+    Rated,
+    Saving,
+    Started,
+    Stepped,
+    Tested,
+    Testing,
+)
+from .feeding import FedNet
+from .policies import RatePolicy
+from .settings import Settings
+from .signals import Action
+from .smoothing import SmoothedLoss
+from .snapshot import restore_snapshot, save_snapshot, snapshot_paths, snapshot_prefix
+from .solvers.solver import Solver
+from .testing import MeanOutputs
+
+
+class Trainer:
+    """Runs a solver file: `trainer.solve()`, or `trainer.step(n)` for n iterations.
+
+    One iteration is Caffe's: test if its turn, then `iter_size` forward and backward passes, the
+    display, the update, the snapshot. `retrain.load.load_trainer` makes one from a file.
+
+    Args:
+        settings: the solver file's fields.
+        train: the net to train and what feeds it.
+        solver: the optimizer over the net's learnable blobs.
+        tests: test nets in the order of `test_iter`; they share the train net's blobs.
+        observer: told of everything that happens.
+        requested: asked after each iteration and each test batch whether to stop or snapshot.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        train: FedNet,
+        solver: Solver,
+        *,
+        tests: Sequence[FedNet] = (),
+        observer: Observer = lambda event: None,
+        requested: Callable[[], Action | None] = lambda: None,
+    ) -> None:
+        self.settings = settings
+        self.train = train
+        self.solver = solver
+        self.tests = tests
+        self.policy = _rate_policy(settings)
+        self.observer = observer
+        self.requested = requested
+        self.stopped = False
+        """Whether a request stopped the last run."""
+        self._saved_at = -1
+        self._smoothed = SmoothedLoss(settings.average_loss)
+        self._displayed_at = 0
+        self._clock = time.perf_counter()
+
+    @property
+    def iteration(self) -> int:
+        """How many updates were made."""
+        return self.solver.iteration
+
+    def solve(self) -> None:
+        """Train to max_iter, then snapshot, show and test once more where the settings say so.
+
+        Raises:
+            RunError: the loss is no longer a number.
+        """
+        settings = self.settings
+        self.stopped = False
+        self.observer(
+            Started(self.train.net.net_name, settings.lr_policy, self.iteration, settings.max_iter)
+        )
+        try:
+            self.step(settings.max_iter - self.iteration)
+            self._finish()
+        finally:
+            self.observer(Ended())
+
+    def step(self, iterations: int) -> None:
+        """Make this many iterations from where the run stands."""
+        stop = self.iteration + iterations
+        self._smoothed = SmoothedLoss(self.settings.average_loss)
+        self._clock = time.perf_counter()
+        while self.iteration < stop and not self.stopped:
+            if self._test_is_due():
+                self.test_all()
+            if self.stopped:
+                break
+            self._iterate()
+            request = self.requested()
+            if _due(self.settings.snapshot, self.iteration) or request == "snapshot":
+                self.snapshot()
+            self.stopped = request == "stop"
+
+    def test_all(self) -> None:
+        """Run every test net over its test_iter batches."""
+        for index in range(len(self.tests)):
+            if not self.stopped:
+                self._test(index)
+
+    def snapshot(self) -> tuple[str, str]:
+        """Write weights and solver state; returns the two paths."""
+        prefix = snapshot_prefix(self.settings)
+        self.observer(Saving(*snapshot_paths(prefix, self.iteration)))
+        paths = save_snapshot(prefix, self.train.net, self.solver, self.policy)
+        self._saved_at = self.iteration
+        return paths
+
+    def restore(self, path: str) -> None:
+        """Go on from a .solverstate, ours or Caffe's.
+
+        Raises:
+            SolverError, WeightError: the snapshot does not read or belongs to another net.
+        """
+        restore_snapshot(path, self.train.net, self.solver, self.policy, say=self._say)
+        self._displayed_at = self.iteration
+
+    def _iterate(self) -> None:
+        """One iteration: gradients, display, update."""
+        iteration = self.iteration
+        loss, outputs = self._accumulate()
+        smoothed = self._smoothed.add(loss)
+        display = _due(self.settings.display, iteration)
+        if display:
+            self._display(smoothed, outputs)
+        rate = self._rate(iteration)
+        if display:
+            self.observer(Rated(iteration, rate))
+        self.solver.set_rate(rate)
+        self.solver.step()
+        self.observer(Stepped(iteration, loss, smoothed, rate))
+
+    def _accumulate(self) -> tuple[float, dict[str, Tensor]]:
+        """Loss averaged and gradients summed over iter_size passes; the last pass's outputs."""
+        self.solver.zero_grad()
+        total, outputs = 0.0, {}
+        for _ in range(self.settings.iter_size):
+            made = self.train.run()
+            outputs = dict(made.outputs)
+            if made.loss is None:
+                continue
+            value = made.loss.item()
+            if not math.isfinite(value):
+                raise RunError(self._lost(value, outputs))
+            total += value
+            if made.loss.requires_grad:
+                torch.autograd.backward(made.loss)
+        return total / self.settings.iter_size, outputs
+
+    def _display(self, smoothed: float, outputs: dict[str, Tensor]) -> None:
+        if self.settings.debug_info:
+            for line in gradient_lines(self.train.net):
+                self.observer(Note("net.cpp:614", line))
+        now = time.perf_counter()
+        self.observer(
+            Displayed(
+                iteration=self.iteration,
+                smoothed_loss=smoothed,
+                iterations=self.iteration - self._displayed_at,
+                seconds=now - self._clock,
+                interval=self.settings.display,
+                outputs=self.train.shown(outputs),
+                adaptive_weights=self.train.adaptive_weights(),
+            )
+        )
+        self._clock, self._displayed_at = now, self.iteration
+
+    def _rate(self, iteration: int) -> float:
+        step = self.policy.current_step
+        rate = self.policy.rate(iteration)
+        if self.policy.current_step != step and self.settings.lr_policy == "multistep":
+            text = f"MultiStep Status: Iteration {iteration}, step = {self.policy.current_step}"
+            self.observer(Note("sgd_solver.cpp:50", text))
+        return rate
+
+    def _test_is_due(self) -> bool:
+        return _due(self.settings.test_interval, self.iteration) and (
+            self.iteration > 0 or self.settings.test_initialization
+        )
+
+    @torch.no_grad()
+    def _test(self, index: int) -> None:
+        self.observer(Testing(self.iteration, index))
+        fed, batches = self.tests[index], self.settings.test_iter[index]
+        fed.net.share_with(self.train.net)
+        scores = MeanOutputs()
+        for _ in range(batches):
+            self._heed_requests()
+            if self.stopped:
+                self._say("Test interrupted.")
+                return
+            scores.add(fed.run())
+        loss = scores.loss if self.settings.test_compute_loss else None
+        self.observer(Tested(self.iteration, index, fed.shown(scores.outputs), loss))
+
+    def _heed_requests(self) -> None:
+        request = self.requested()
+        while request is not None:
+            if request == "snapshot":
+                self.snapshot()
+            else:
+                self.stopped = True
+            request = self.requested()
+
+    def _finish(self) -> None:
+        """What Caffe does after the last iteration."""
+        settings = self.settings
+        if settings.snapshot_after_train and not _due(settings.snapshot, self.iteration):
+            self.snapshot()
+        if self.stopped:
+            self._say("Optimization stopped early.")
+            return
+        if _due(settings.display, self.iteration):
+            self._show_last_loss()
+        if _due(settings.test_interval, self.iteration):
+            self.test_all()
+        self._say("Optimization Done.")
+
+    @torch.no_grad()
+    def _show_last_loss(self) -> None:
+        made = self.train.run()
+        smoothed = self._smoothed.add(0.0 if made.loss is None else made.loss.item())
+        self._say(f"Iteration {self.iteration}, loss = {smoothed:g}")
+
+    def _say(self, text: str) -> None:
+        self.observer(Note("solver.cpp:332", text))
+
+    def _lost(self, value: float, outputs: dict[str, Tensor]) -> str:
+        """Where a loss that is no number was met, and what helps."""
+        bad = [name for name, top in outputs.items() if not bool(torch.isfinite(top).all())]
+        where = f" (output {', '.join(bad)})" if bad else ""
+        last = (
+            f"; the last snapshot is of iteration {self._saved_at}" if self._saved_at >= 0 else ""
+        )
+        return (
+            f"iteration {self.iteration}: the loss is {value}{where}{last}. "
+            "A lower base_lr or clip_gradients may help, or the data hold such numbers"
+        )
+
+
+def _due(interval: int, iteration: int) -> bool:
+    """Whether something that happens every `interval` iterations (0: never) is due."""
+    return interval > 0 and iteration % interval == 0
+
+
+def _rate_policy(settings: Settings) -> RatePolicy:
+    fields = {k: v for k, v in settings.record.fields.items() if k != "lr_policy"}
+    try:
+        return RatePolicy(settings.lr_policy, **fields)
+    except SolverError as error:
+        raise SolverError(f"{settings.label}: {error}") from error
