@@ -34,7 +34,8 @@ def read_text(
         file: how messages call it.
         message: what it should read as, "NetParameter" or "SolverParameter" mostly.
         schema: whose fields it may have. Others are kept in `Record.unknown`.
-        keep_unknown: also keep those that look like a misspelling of a known field.
+        keep_unknown: also keep those that look like a misspelling of a known field, and fields
+            whose value their enum does not know.
 
     Raises:
         TextError: syntax, a wrong type, an unknown enum value, a misspelt or missing field, one

@@ -20,6 +20,7 @@ QUOTED = re.compile(r'"(?:[^"\\\n]|\\.)*"|\'(?:[^\'\\\n]|\\.)*\'')
 _ESCAPE = re.compile(
     r"\\(?:([0-7]{1,3})|[xX]([0-9a-fA-F]{1,2})|u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8})|(.))"
 )
+_OCTAL = re.compile("-?0[0-9]")
 _LETTERS = {
     "a": b"\a",
     "b": b"\b",
@@ -115,15 +116,15 @@ def read_integer(token: str, low: int, high: int) -> int:
 
 @lru_cache(maxsize=4096)
 def read_float(token: str) -> float:
-    """A decimal number, inf or nan; an f behind a number is passed over."""
-    try:
-        digits = token.removeprefix("-")
-        if digits[0] == "0" and digits[1:2].isdigit():
-            raise ValueError
-        value = float(token.rstrip("fF") if digits[0] in ".0123456789" else token)
-    except ValueError:
-        raise ValueError("a number, in decimals") from None
-    return NAN if value != value else value
+    """A decimal number, inf or nan; an f behind it is passed over."""
+    if not _OCTAL.match(token):
+        for spelt in (token, token[:-1] if token[-1] in "fF" else ""):
+            try:
+                value = float(spelt)
+            except ValueError:
+                continue
+            return NAN if value != value else value
+    raise ValueError("a number, in decimals")
 
 
 @lru_cache(maxsize=4096)

@@ -102,15 +102,15 @@ class _Parser:
         self.here: list[Field] = []
         self.stack: list[_Open] = []
         self.problems: list[tuple[int, str]] = []
-        self.given_up = False
+        self.ended = False
 
     def tree(self) -> Tree:
         root = self.here
-        self.fields(0, 0)
+        self.fields(0, -1)
         return Tree(self.lines, root, self.problems)
 
     def fields(self, at: int, depth: int) -> int:
-        """Read on from `at` until the block at `depth` is closed; where it ended."""
+        """Read on from `at` until no more than `depth` blocks are open; where that was."""
         text, match = self.text, _FIELD.match
         while True:
             found = match(text, at)
@@ -123,7 +123,7 @@ class _Parser:
                 at = self.open(found[1], found.start(1), found.end() - 1)
             elif kind == 4:
                 at = found.end()
-                if self.close(found.start(4)) and len(self.stack) == depth and depth:
+                if self.close(found.start(4)) and len(self.stack) == depth:
                     return found.end(4)
             elif kind == 1:
                 at = self.after_name(found[1], found.start(1), found.end(1))
@@ -174,13 +174,14 @@ class _Parser:
     def give_up(self, at: int, message: str) -> int:
         """Report what makes reading on pointless; the end of the text."""
         self.problem(at, message)
-        self.given_up = True
+        self.ended = True
         return len(self.text)
 
     def finish(self) -> None:
         """At the end of the text: name the blocks that are still open, and set them right."""
-        left = [] if self.given_up else [each for each in reversed(self.stack) if self.cut(each)]
+        left = [] if self.ended else [each for each in reversed(self.stack) if self.cut(each)]
         self.stack.clear()
+        self.ended = True
         if left:
             around = f", nor are the {len(left) - 1} around it" if len(left) > 1 else ""
             opened = left[0]
@@ -220,7 +221,11 @@ class _Parser:
         if mark in ("{", "<"):
             return self.open(name, name_at, at)
         if mark == "[":
-            return self.items(name, name_at, at)
+            end = self.items(name, name_at, at)
+            found = self.here[-1].value if self.here else None
+            if not colon and isinstance(found, tuple) and not all(map(_is_block, found)):
+                self.problem(at, f"':' is missing between '{name}' and its list")
+            return end
         if not colon:
             if mark in ("", "}", ">", ",", ";") or self.line(at) != self.line(name_at):
                 return self.lone_name(name, name_at, at)
@@ -287,7 +292,7 @@ class _Parser:
 
     def items(self, name: str, name_at: int, at: int) -> int:
         """A list in brackets, whose '[' is at `at`."""
-        opened, found = at, list[Field]()
+        found: list[Field] = []
         at = self.skip(at + 1)
         if not self.text.startswith("]", at):
             while True:
@@ -296,17 +301,17 @@ class _Parser:
                     break
                 at = self.skip(at + 1)
         self.here.append(Field(name, name_at, tuple(found)))
-        if self.given_up:
+        if self.ended:
             return at
         if not self.text.startswith("]", at):
-            self.problem(opened, f"the list of '{name}' wants ',' or ']' at line {self.line(at)}")
+            self.problem(at, f"',' or ']' is wanted here, in the list of '{name}'")
             return self.end_of_statement(at)
         return at + 1
 
     def item(self, name: str, at: int, found: list[Field]) -> int:
         if self.text[at : at + 1] in ("{", "<"):
-            outer, self.here = self.here, found
-            end = self.fields(self.open(name, at, at), len(self.stack))
+            outer, self.here, depth = self.here, found, len(self.stack)
+            end = self.fields(self.open(name, at, at), depth)
             self.here = outer
             return end
         value, end = self.scalar(name, at, at)
@@ -327,8 +332,9 @@ class _Parser:
         if found := _NUMBERED.match(self.text, at):
             return self.after_name(found.group(), at, found.end())
         if mark in "{<":
-            if self.text[at - 1 : at] == mark or self.text.startswith(("{%", "<%"), at):
-                return self.give_up(at, _template(self.text[at : at + 2]))
+            doubled = at > 0 and self.text[at - 1] == mark
+            if doubled or self.text.startswith(("{%", "<%"), at):
+                return self.give_up(at, _template(mark + (mark if doubled else "%")))
             self.problem(at, f"'{mark}' opens a block that has no name")
             return self.open("", at, at)
         if mark in "\"'":
@@ -351,6 +357,10 @@ class _Parser:
     def end_of_statement(self, at: int) -> int:
         found = _STATEMENT.match(self.text, at)
         return found.end() if found else at
+
+
+def _is_block(field: Field) -> bool:
+    return isinstance(field.value, list)
 
 
 def _template(spelt: str) -> str:

@@ -13,6 +13,7 @@ from .text import BROKEN, Field, Tree, value_offset
 
 LAYERS = ("LayerParameter", "V1LayerParameter", "V0LayerParameter")
 MANY_VALUES = 12
+MANY_LINES = 5
 BYTES = 2
 
 
@@ -20,9 +21,13 @@ def tree_record(tree: Tree, message: str, schema: Schema, *, keep_unknown: bool 
     """The record of a tree read as `message`; what is wrong is added to `tree.problems`.
 
     With `keep_unknown` a field that looks like a misspelling of a known one is kept like every
-    other unknown field; without, it is a problem.
+    other unknown field, and so is a field whose value its enum does not know; without, they are
+    problems.
     """
-    return _Reader(tree, schema, keep_unknown).record(tree.fields, message, 0)
+    reader = _Reader(tree, schema, keep_unknown)
+    record = reader.record(tree.fields, message, 0)
+    reader.report_values()
+    return record
 
 
 class _Reader:
@@ -33,6 +38,7 @@ class _Reader:
         self.schema = schema
         self.keep_unknown = keep_unknown
         self.path: list[tuple[str, list[Field], str]] = []
+        self.no_values: dict[tuple[str | None, str], list[tuple[int, str]]] = {}
 
     def record(self, block: list[Field], message: str, at: int, name: str = "") -> Record:
         facts = self.schema.message(message)
@@ -45,6 +51,8 @@ class _Reader:
             fact = known.get(item.name)
             if fact is None:
                 unknown.extend(self.unknown(item, known))
+            elif fact.kind == "enum" and self.no_value(item, fact):
+                unknown.extend(self.kept(item) if self.keep_unknown else ())
             elif type(item.value) is tuple:
                 self.listed(item, fact, fields, offsets)
             else:
@@ -113,13 +121,47 @@ class _Reader:
             if isinstance(each, Field):
                 self.put(each, fact, fields, offsets)
 
+    # values an enum does not know
+
+    def no_value(self, item: Field, fact: FieldFacts) -> bool:
+        """Whether a well-spelt value is none of the enum's; notes it for the report."""
+        spelt, values = item.value, fact.enum_values
+        if not isinstance(spelt, str) or spelt == BROKEN or values is None or spelt in values:
+            return False
+        if spelt[0] in "-.0123456789":
+            try:
+                _enum(spelt, values)
+            except (ValueError, StopIteration):
+                pass
+            else:
+                return False
+        if not self.keep_unknown:
+            at = value_offset(self.lines.text, item.at)
+            near = misspelt(spelt.strip("\"'").upper(), values)
+            if near is not None:
+                hint = f". Did you mean {near}?"
+            elif len(values) > MANY_VALUES:
+                hint = ": a fork's schema may have it (--fork NAME, --proto FILE)"
+            else:
+                hint = ", it takes " + ", ".join(values)
+            found = (at, f"{self.subject(item.name)} has no value {spelt}{hint}")
+            self.no_values.setdefault((fact.type_name, spelt), []).append(found)
+        return True
+
+    def report_values(self) -> None:
+        """One problem for each value however often it stands."""
+        for (at, message), *more in self.no_values.values():
+            lines = ", ".join(str(self.where(again).line) for again, _ in more[:MANY_LINES])
+            dots = ", ..." if len(more) > MANY_LINES else ""
+            self.problem(at, message + (f" (and at line {lines}{dots})" if more else ""))
+
     # unknown fields
 
     def unknown(self, item: Field, known: Mapping[str, FieldFacts]) -> list[Unknown]:
         if item.name == "":  # a nameless block, already reported
             return []
         if not self.keep_unknown and not self.own_block(item.name):
-            near = misspelt(item.name, known)
+            near = misspelt(item.name, self.unset(known))
             if near is not None:
                 self.problem(
                     item.at,
@@ -127,6 +169,11 @@ class _Reader:
                 )
                 return []
         return self.kept(item)
+
+    def unset(self, known: Mapping[str, FieldFacts]) -> list[str]:
+        """The fields that may still be given in this block."""
+        given = {item.name for item in self.path[-1][1]}
+        return [name for name, fact in known.items() if fact.repeated or name not in given]
 
     def own_block(self, name: str) -> bool:
         """Whether this looks like the parameter block of the layer's own, unknown type."""
@@ -157,6 +204,8 @@ class _Reader:
     def numbered(self, item: Field) -> list[Unknown]:
         """A field by its id, as unknown fields of binary files are printed."""
         name, at, spelt = item
+        if spelt == BROKEN:
+            return []
         try:
             if not isinstance(spelt, str):
                 raise ValueError("one value")
@@ -177,8 +226,6 @@ class _Reader:
         hint = ""
         if fact.kind in ("string", "bytes") and isinstance(spelt, str) and spelt[0] not in "\"'":
             hint = f': write {item.name}: "{spelt}"'
-        elif fact.kind == "enum" and isinstance(spelt, str):
-            hint = _nearest_value(spelt, fact.enum_values)
         at = value_offset(self.lines.text, item.at)
         self.problem(at, f"{self.subject(item.name)} wants {wanted}, {found}{hint}")
 
@@ -197,20 +244,11 @@ class _Reader:
 
 
 def _enum(spelt: str, values: Mapping[str, int]) -> str:
+    """The name of a value given by name or number."""
     if spelt in values:
         return spelt
-    if spelt[0] in "-0123456789":
-        number = read_integer(spelt, -(1 << 31), (1 << 31) - 1)
-        for name, known in values.items():
-            if known == number:
-                return name
-    some = ", ".join(list(values)[:MANY_VALUES])
-    raise ValueError(f"one of {some}" + (", ..." if len(values) > MANY_VALUES else ""))
-
-
-def _nearest_value(spelt: str, values: Mapping[str, int] | None) -> str:
-    near = misspelt(spelt.strip("\"'").upper(), values if values is not None else ())
-    return "" if near is None else f". Did you mean {near}?"
+    number = read_integer(spelt, -(1 << 31), (1 << 31) - 1)
+    return next(name for name, known in values.items() if known == number)
 
 
 def _spelt(block: list[Field], name: str) -> str:

@@ -106,12 +106,17 @@ def _layer(old: Record) -> Record:
     fields = {
         name: value for name, value in old.fields.items() if name not in PARAMS and name != "layer"
     }
+    unknown = old.unknown
     if "type" in fields:
         fields["type"] = _new_type(fields["type"])
+    for field in unknown:
+        if field.name == "type" and isinstance(field.value, str):  # a value its enum did not know
+            fields["type"] = _new_type(field.value)
+            unknown = tuple(each for each in unknown if each is not field)
     params = _params(old)
     if params:
         fields["param"] = params
-    return replace(old, message="LayerParameter", fields=fields)
+    return replace(old, message="LayerParameter", fields=fields, unknown=unknown)
 
 
 def _new_type(kind: str) -> str:
