@@ -64,4 +64,4 @@ def _blocks(powers: Tensor) -> Tensor:
     """The last axis as [blocks, block], blocks of a size that divides it, 4096 at most."""
     length = powers.shape[-1]
     block = next(size for size in (4096, 1024, 64, 1) if length % size == 0)
-    return powers.unflatten(-1, (length // block, block))
+    return powers.view(*powers.shape[:-1], length // block, block)

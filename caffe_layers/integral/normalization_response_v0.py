@@ -1,0 +1,100 @@
+"""DeepHumanModelNormalizationResponseV0: each map divided by the sum of its large values."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from ..layer import Gradient, Layer, Shape
+from ..registry import layer
+from ._bottoms import need_square_maps
+from ._float32 import float32
+
+LEAST = 1e-6
+"""A value counts if it is above the threshold by more than this; a sum below it is none."""
+
+
+@layer("DeepHumanModelNormalizationResponseV0", "normalization_response_param")
+class DeepHumanModelNormalizationResponseV0(Layer):
+    """y = v/Σ where v > T, else 0, with Σ the sum of those v of the map that exceed T.
+
+    Prototxt:
+
+        layer {
+          name: "heatmap_norm" type: "DeepHumanModelNormalizationResponseV0"
+          bottom: "heatmap" top: "heatmap_norm"
+          normalization_response_param { hm_threshold: 0.003 }
+        }
+
+    Python: `y = DeepHumanModelNormalizationResponseV0(hm_threshold=0.003)(heatmap)`.
+
+    Args:
+        hm_threshold: the threshold T, in the unit of the map.
+        gradient: "legacy" is g·(Σ' - v)/Σ'² with Σ' the sum of all values of the map, for all
+            pixels, and 0 where |Σ'| is 1e-6 or less (defect G3); "exact" is the derivative of the
+            forward.
+
+    Bottoms: heatmap [N, C, S, S].
+    Tops: y, shaped as heatmap; a map with a value above T adds up to 1.
+
+    Raises:
+        LayerError: maps that are not square.
+
+    Source: integral repos, A.14, F1 and G3.
+
+    Surprises: a map without a large value becomes uniform, 1/S² everywhere, and so do all maps of
+    the sample in front of it, whatever they hold (defect F1; with "exact" these get gradient 0,
+    being constants). A v up to 1e-6 above T is in y but not in Σ.
+    """
+
+    def __init__(self, *, hm_threshold: float = 0.0001, gradient: Gradient = "legacy") -> None:
+        super().__init__()
+        self.hm_threshold = float32(hm_threshold)
+        self.gradient = gradient
+
+    def setup(self, *bottom_shapes: Shape) -> None:
+        """Check that the maps are square."""
+        need_square_maps(self, bottom_shapes[0])
+
+    def forward(self, heatmap: Tensor) -> Tensor:
+        """Divide each map."""
+        if self.gradient == "exact":
+            return _normalise(heatmap, self.hm_threshold)
+        return _UnthresholdedDiagonal.apply(heatmap, self.hm_threshold)  # type: ignore[no-untyped-call] # torch types it so
+
+
+def _normalise(heatmap: Tensor, threshold: float) -> Tensor:
+    values = heatmap.double()
+    counted = heatmap - threshold > LEAST
+    total = torch.where(counted, values, 0).sum((2, 3), keepdim=True)
+    empty = total.abs() < LEAST
+    share = values / torch.where(empty, 1, total)
+    share = torch.where(heatmap > threshold, share, 0)
+    # F1: an empty map makes all maps up to itself uniform.
+    behind = empty.to(torch.int32).flip(1).cumsum(1).flip(1)
+    uniform = 1 / (heatmap.shape[2] * heatmap.shape[3])
+    return torch.where(behind > 0, uniform, share).to(heatmap.dtype)
+
+
+class _UnthresholdedDiagonal(torch.autograd.Function):
+    """Backward: a quotient rule without cross terms, over the sum of all values (G3)."""
+
+    @staticmethod
+    def forward(heatmap: Tensor, threshold: float) -> Tensor:
+        return _normalise(heatmap, threshold)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, float], output: Tensor) -> None:
+        ctx.save_for_backward(inputs[0])
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, diff: Tensor) -> tuple[Tensor, None]:
+        values = ctx.saved_tensors[0].double()
+        total = values.sum((2, 3), keepdim=True)
+        slope = (total - values) / total.square()
+        slope = torch.where(total.abs() > LEAST, slope, 0)
+        return (slope * diff).to(diff.dtype), None
