@@ -5,8 +5,9 @@ from __future__ import annotations
 import mmap
 import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,6 +19,7 @@ from .graph import Node
 from .hdf5_weights import SIGNATURE, parse_hdf5, write_hdf5
 from .message import write_binary
 from .net import Net
+from .record import Record
 from .schema import load_schema
 from .stored import StoredBlob, StoredLayer, WeightFile
 from .wire import Array
@@ -142,6 +144,7 @@ def save_weights(net: Net, path: str | Path, *, with_diff: bool = False) -> None
     Raises:
         WeightError: the file cannot be written.
     """
+    _check_numbers_exist(net)
     if Path(path).suffix.lower() in _HDF5_SUFFIXES:
         write_hdf5(path, _own_blobs(net, with_diff))
     else:
@@ -152,6 +155,7 @@ class _Plan:
     """Which blob of which file goes into which tensor; nothing is copied before all is known."""
 
     def __init__(self, net: Net) -> None:
+        _check_numbers_exist(net)
         self._net = net
         self._nodes = {node.key: (i, node) for i, node in enumerate(net.plan.nodes)}
         self._targets = {key: layer.blob_tensors() for key, layer in net.layers.items()}
@@ -159,9 +163,6 @@ class _Plan:
         self._copies: dict[int, tuple[Tensor, StoredBlob]] = {}
         self.mismatched: dict[str, str] = {}
         self._unused: dict[str, None] = {}
-        for key, blobs in self._targets.items():
-            if any(tensor.is_meta for _, tensor in blobs):
-                raise WeightError(f"layer '{key}' is on the meta device, which holds no numbers")
 
     def add(self, file: WeightFile) -> None:
         """Plan to copy what fits; note what doesn't."""
@@ -215,7 +216,7 @@ class _Plan:
             needs = ", ".join(f"{name} {list(tensor.shape)}" for name, tensor in wanted)
             count = sum(blob is not None for blob in found)
             return (
-                f"has {count} blobs in the file, the net's has {len(wanted)}"
+                f"number of blobs is {count} in the file, the net needs {len(wanted)}"
                 f"{f' ({needs})' if needs else ''}"
             )
         for (name, tensor), blob in zip(wanted, found, strict=False):
@@ -237,6 +238,12 @@ class _Plan:
             for name, version in zip(node.bottom_names, node.bottoms, strict=True)
         ]
         return f": {', '.join(given)}" if given else ""
+
+
+def _check_numbers_exist(net: Net) -> None:
+    for key, layer in net.layers.items():
+        if any(tensor.is_meta for _, tensor in layer.blob_tensors()):
+            raise WeightError(f"layer '{key}' is on the meta device, which holds no numbers")
 
 
 def _is_shared(node: Node, node_index: int, blob_index: int) -> bool:
@@ -268,11 +275,34 @@ def _array(tensor: Tensor) -> Array:
 
 
 def _layers_in_bytes(net: Net, with_diff: bool) -> Iterator[tuple[bytes, list[StoredBlob]]]:
-    schema = load_schema()
+    schema = net.plan.schema if net.plan.schema is not None else load_schema()
+    left_out: dict[str, None] = {}
     for node, layer in zip(net.plan.nodes, net.layers.values(), strict=True):
         record = node.record.without("blobs").having(name=node.key)
         blobs = [_stored(tensor, with_diff) for _, tensor in layer.blob_tensors()]
-        yield write_binary(record, schema), blobs
+        yield write_binary(_with_ids(record, left_out), schema), blobs
+    if left_out:
+        warnings.warn(
+            "a .caffemodel has no place for fields without an id in the schema, left out: "
+            + ", ".join(left_out),
+            stacklevel=4,
+        )
+
+
+def _with_ids(record: Record, left_out: dict[str, None]) -> Record:
+    """The record without the fields that only a text could name; their names go to `left_out`."""
+
+    def inside(value: Any) -> Any:
+        if isinstance(value, tuple):
+            return tuple(inside(item) for item in value)
+        return _with_ids(value, left_out) if isinstance(value, Record) else value
+
+    left_out.update((field.name, None) for field in record.unknown if field.number is None)
+    return replace(
+        record,
+        fields={name: inside(value) for name, value in record.fields.items()},
+        unknown=tuple(field for field in record.unknown if field.number is not None),
+    )
 
 
 def _own_blobs(net: Net, with_diff: bool) -> Iterator[tuple[str, dict[int, StoredBlob]]]:

@@ -187,9 +187,7 @@ def bytes_field(number: int, payload: bytes) -> bytes:
 
 def _check_room(at: int, number: int, wanted: int, end: int) -> None:
     if wanted > end:
-        raise WireError(
-            at, f"field {number} goes on to byte {wanted}, what it lies in ends at byte {end}"
-        )
+        raise WireError(at, f"field {number} goes on to byte {wanted}, past the end at byte {end}")
 
 
 def _read_group(buffer: Buffer, at: int, number: int, start: int, end: int) -> Field:
