@@ -145,8 +145,7 @@ def run(request: pytest.FixtureRequest, golden: Path) -> Run:
         assert tuple(blob.shape) == value.shape
         blob.data.copy_(torch.from_numpy(value))
     outputs = [
-        as_tuple(layer(*bottoms.values()))
-        for _ in range(3 if name == "batch_norm_train" else 1)
+        as_tuple(layer(*bottoms.values())) for _ in range(3 if name == "batch_norm_train" else 1)
     ][-1]
     names = [key for key in numbers.part("out") if key not in bottoms]
     tops = dict(zip(names, outputs, strict=True))
