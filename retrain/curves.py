@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import singledispatchmethod
 from typing import TYPE_CHECKING, Any
 
-from .events import Ended, Event, Started, Stepped, Tested
+from .events import Ended, Event, Scored, Started, Stepped
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -61,7 +61,7 @@ class Curves:
             self._weights = [self._weights[i] for i in kept]
 
     @__call__.register
-    def _tested(self, event: Tested) -> None:
+    def _scored(self, event: Scored) -> None:
         for output in event.outputs:
             if output.weight != 0 and len(output.values) == 1:
                 loss = output.weight * output.values[0]

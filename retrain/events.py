@@ -76,7 +76,7 @@ class Stepped:
 
 
 @dataclass(frozen=True)
-class Testing:
+class Scoring:
     """A test net is about to run."""
 
     iteration: int
@@ -84,7 +84,7 @@ class Testing:
 
 
 @dataclass(frozen=True)
-class Tested:
+class Scored:
     """A test net's outputs, each the mean over its batches; `loss` only if it was asked for."""
 
     iteration: int
@@ -106,7 +106,7 @@ class Ended:
     """The run is over, well or not."""
 
 
-Event = Note | Caution | Started | Displayed | Rated | Stepped | Testing | Tested | Saving | Ended
+Event = Note | Caution | Started | Displayed | Rated | Stepped | Scoring | Scored | Saving | Ended
 Observer = Callable[[Event], None]
 """Whoever watches a run: called with each event, in order."""
 

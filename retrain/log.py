@@ -17,9 +17,9 @@ from .events import (
     Output,
     Rated,
     Saving,
+    Scored,
+    Scoring,
     Started,
-    Tested,
-    Testing,
 )
 
 MOST_VALUES = 1000
@@ -88,11 +88,11 @@ class Log:
         self.line("sgd_solver.cpp:112", f"Iteration {event.iteration}, lr = {event.rate:g}")
 
     @__call__.register
-    def _testing(self, event: Testing) -> None:
+    def _scoring(self, event: Scoring) -> None:
         self.line("solver.cpp:347", f"Iteration {event.iteration}, Testing net (#{event.net})")
 
     @__call__.register
-    def _tested(self, event: Tested) -> None:
+    def _scored(self, event: Scored) -> None:
         if event.loss is not None:
             self.line("solver.cpp:398", f"Test loss: {event.loss:g}")
         for text in output_lines("Test", event.outputs):
@@ -120,7 +120,8 @@ def output_lines(phase: str, outputs: Sequence[Output]) -> Iterator[str]:
 
 
 def value_text(output: Output, value: float) -> str:
-    """A value of an output, with its share in the loss if it has one."""
+    """A value of an output, with its share in the loss if it has one; -0 is shown as 0."""
+    value += 0.0
     if output.weight == 0:
         return f"{value:g}"
     return f"{value:g} (* {output.weight:g} = {output.weight * value:g} loss)"

@@ -18,19 +18,19 @@ from .events import (
     Observer,
     Rated,
     Saving,
+    Scored,
+    Scoring,
     Started,
     Stepped,
-    Tested,
-    Testing,
 )
 from .feeding import FedNet
 from .policies import RatePolicy
+from .scoring import MeanOutputs
 from .settings import Settings
 from .signals import Action
 from .smoothing import SmoothedLoss
 from .snapshot import restore_snapshot, save_snapshot, snapshot_paths, snapshot_prefix
 from .solvers.solver import Solver
-from .testing import MeanOutputs
 
 
 class Trainer:
@@ -198,7 +198,7 @@ class Trainer:
 
     @torch.no_grad()
     def _test(self, index: int) -> None:
-        self.observer(Testing(self.iteration, index))
+        self.observer(Scoring(self.iteration, index))
         fed, batches = self.tests[index], self.settings.test_iter[index]
         fed.net.share_with(self.train.net)
         scores = MeanOutputs()
@@ -209,7 +209,7 @@ class Trainer:
                 return
             scores.add(fed.run())
         loss = scores.loss if self.settings.test_compute_loss else None
-        self.observer(Tested(self.iteration, index, fed.shown(scores.outputs), loss))
+        self.observer(Scored(self.iteration, index, fed.shown(scores.outputs), loss))
 
     def _heed_requests(self) -> None:
         request = self.requested()

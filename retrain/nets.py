@@ -68,7 +68,7 @@ class NetSource:
         )
 
 
-def train_source(settings: Settings, dialect: Dialect, say: Say) -> NetSource:
+def source_to_train(settings: Settings, dialect: Dialect, say: Say) -> NetSource:
     """The one net to train: `net`, `train_net`, `net_param` or `train_net_param`.
 
     Raises:
@@ -85,7 +85,7 @@ def train_source(settings: Settings, dialect: Dialect, say: Say) -> NetSource:
     return _source(settings, given[0], getattr(settings, given[0]), dialect, say, "training net")
 
 
-def test_sources(settings: Settings, dialect: Dialect, say: Say) -> list[NetSource]:
+def sources_to_test(settings: Settings, dialect: Dialect, say: Say) -> list[NetSource]:
     """The test nets in Caffe's order: `test_net_param`, `test_net`, then `net` or `net_param`.
 
     The last stands for as many test nets as `test_iter` has entries left.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -42,10 +41,8 @@ class RatePolicy:
 
     def __init__(self, lr_policy: str, *, current_step: int = 0, **fields: Any) -> None:
         if lr_policy not in _RULES:
-            near = difflib.get_close_matches(lr_policy, _RULES, n=1)
-            hint = f"Did you mean '{near[0]}'? " if near else ""
             raise SolverError(
-                f"lr_policy '{lr_policy}' is not known. {hint}Known are {', '.join(_RULES)}."
+                f"lr_policy '{lr_policy}' is not known; there are {', '.join(_RULES)}"
             )
         self.current_step = current_step
         self._rule = _RULES[lr_policy]

@@ -17,7 +17,7 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from .events import Caution, Ended, Event, Note, Output, Saving, Started, Stepped, Tested
+from .events import Caution, Ended, Event, Note, Output, Saving, Scored, Started, Stepped
 
 _MOST_OUTPUTS = 8
 _NOTES_SHOWN = ("caffe.cpp", "retrain")
@@ -77,7 +77,7 @@ class ProgressBar:
         )
 
     @__call__.register
-    def _tested(self, event: Tested) -> None:
+    def _scored(self, event: Scored) -> None:
         where = f"Iteration {event.iteration}, test net #{event.net}: "
         self._print(where + summary(event.outputs))
 

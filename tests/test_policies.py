@@ -113,7 +113,11 @@ def test_sigmoid_far_before_its_step_is_zero_not_an_overflow() -> None:
 @pytest.mark.parametrize(
     ("name", "fields", "message"),
     [
-        ("multistpe", {"base_lr": 1.0}, "lr_policy 'multistpe' is not known. Did you mean"),
+        (
+            "multistpe",
+            {"base_lr": 1.0},
+            "lr_policy 'multistpe' is not known; there are fixed, step,",
+        ),
         ("step", {"base_lr": 1.0, "gamma": 0.1}, "lr_policy 'step' needs stepsize"),
         ("poly", {"base_lr": 1.0}, "needs power and max_iter"),
         ("multistep", {"base_lr": 1.0, "gamma": 0.1, "stepvalue": ()}, "needs stepvalue"),

@@ -12,7 +12,7 @@ from converter.weights import load_weights
 from retrain.events import Note, Observer, Output
 from retrain.feeding import FedNet, fed_net
 from retrain.log import MOST_VALUES, value_text
-from retrain.testing import MeanOutputs
+from retrain.scoring import MeanOutputs
 
 from ..errors import UsageError
 from ..surroundings import announce, dialect_of, gpu_device, warnings_to, watcher

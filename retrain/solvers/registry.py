@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import pkgutil
 from collections.abc import Callable, Mapping
@@ -57,8 +56,6 @@ def find(type_name: str) -> type[Solver]:
     known = registered()
     if type_name in known:
         return known[type_name]
-    near = difflib.get_close_matches(type_name, known, n=1, cutoff=0.6)
-    hint = f"Did you mean '{near[0]}'? " if near else ""
     raise SolverError(
-        f"solver type '{type_name}' is not known. {hint}Known are {', '.join(sorted(known))}."
+        f"solver type '{type_name}' is not known; there are {', '.join(sorted(known))}"
     )
