@@ -79,7 +79,7 @@ def pool_map(x: Floats, setting: Setting) -> tuple[Floats, Floats, Floats]:
 
 def pool_batch(x: Floats, setting: Setting) -> tuple[Floats, Floats, Floats]:
     maps = [pool_map(one, setting) for one in x.reshape(-1, *x.shape[2:])]
-    return tuple(  # type: ignore[return-value] # three of them
+    return tuple(
         np.stack(kind).reshape(*x.shape[:2], *kind[0].shape) for kind in zip(*maps, strict=True)
     )
 
