@@ -81,11 +81,11 @@ def restore_snapshot(
         WeightError: its weights do not read.
     """
     state = read_state(path)
-    if state.learned_net:
-        load_weights(net, _learned_net(path, state.learned_net, say))
     params = [blob.tensor for blob in net.learnable()]
     solver.restore(state.iteration, params, [torch.tensor(blob) for blob in state.history])
     policy.current_step = state.current_step
+    if state.learned_net:
+        load_weights(net, _learned_net(path, state.learned_net, say))
 
 
 def _learned_net(state_path: str, named: str, say: Callable[[str], None]) -> Path:

@@ -60,7 +60,7 @@ def read_state(path: str | Path) -> SolverState:
     except WireError as error:
         raise SolverError(
             f"{path}: not a whole .solverstate: at byte {error.offset} of {len(data)}, "
-            f"{error.reason}. Was it given in place of the .caffemodel, or cut off?"
+            f"{error.reason}. Was the file copied completely?"
         ) from error
 
 
@@ -90,6 +90,8 @@ def _parse(data: bytes) -> SolverState:
     learned_net = ""
     history: list[NDArray[np.floating[Any]]] = []
     for field in fields(data):
+        if field.number == _ITER and field.wire_type == BYTES:
+            raise WireError(field.start, "field 1 is a name, as in a .caffemodel, no iteration")
         if field.number in numbers and field.wire_type == VARINT:
             numbers[field.number] = signed(field.value)
         elif field.number == _LEARNED_NET and field.wire_type == BYTES:

@@ -306,5 +306,5 @@ def test_bad_options_are_refused(make: Any, message: str) -> None:
 
 def test_solver_types_are_found_by_name() -> None:
     assert {"SGD", "RMSProp"} <= set(registered())
-    with pytest.raises(SolverError, match="'RMSprop' is not known; there are .*RMSProp"):
+    with pytest.raises(SolverError, match=r"'RMSprop' is not known; there are .*RMSProp"):
         find("RMSprop")
