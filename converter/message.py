@@ -44,10 +44,10 @@ def read_text(
     tree = parse(text, file)
     record = tree_record(tree, message, schema, keep_unknown=keep_unknown)
     if tree.problems:
-        problems = sorted(tree.problems, key=lambda problem: problem[0])
-        lines = [f"{tree.lines.where(at)}: {what}" for at, what in problems[:MOST_PROBLEMS]]
-        if len(problems) > MOST_PROBLEMS:
-            lines.append(f"{file}: and {len(problems) - MOST_PROBLEMS} further problems")
+        first = dict(reversed(tree.problems))  # one problem per place, the first found there
+        lines = [f"{tree.lines.where(at)}: {first[at]}" for at in sorted(first)]
+        if len(lines) > MOST_PROBLEMS:
+            lines[MOST_PROBLEMS:] = [f"{file}: and {len(lines) - MOST_PROBLEMS} further problems"]
         raise TextError(lines)
     return record
 

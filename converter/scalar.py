@@ -91,10 +91,10 @@ def _unescaped(found: re.Match[str]) -> bytes:
     if letter is None:
         code = int(short if short is not None else long, 16)
         if code > 0x10FFFF or 0xD800 <= code < 0xE000:
-            raise ValueError(f"text whose escapes are characters, which {found.group()} is not")
+            raise ValueError(f"escapes that are characters, which {found.group()} is not")
         return chr(code).encode()
     if letter not in _LETTERS:
-        raise ValueError(f"text without the unknown escape {found.group()}: write \\\\ or / for \\")
+        raise ValueError(f"no unknown escape {found.group()} (write \\\\ or / for \\)")
     return _LETTERS[letter]
 
 

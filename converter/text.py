@@ -44,7 +44,15 @@ class Tree:
 
 def parse(text: str, file: str) -> Tree:
     """The tree of one text; `problems` is empty if protobuf would read its syntax, too."""
-    return _Parser(text.removeprefix("\ufeff") + "\n", file).tree()
+    text = text.removeprefix("\ufeff") + "\n"
+    first = _Parser(text, file)
+    tree = first.tree()
+    if first.unclosed:
+        second = _Parser(text, file, by_indent=True)
+        guess = second.tree()
+        if not second.unclosed and second.strays == first.strays:
+            return guess
+    return tree
 
 
 def value_offset(text: str, at: int) -> int:
@@ -72,7 +80,7 @@ _WORD = re.compile(_PLAIN)
 _STRING = re.compile(r'"(?:[^"\\\n]|\\.)*"|\'(?:[^\'\\\n]|\\.)*\'')
 _RUN = re.compile(r"[^\s{}<>\[\],;#\"']+")
 _STATEMENT = re.compile(r"[^\n{}#]*")
-_NAME_NEXT = re.compile(rf"{_NAME}{_SKIP}[:{{<]", re.VERBOSE)
+_NAME_NEXT = re.compile(rf"{_NAME}{_SKIP}(?::(?=[\s\"'])|[{{<])", re.VERBOSE)
 _BRACKETED = re.compile(r"\[[\s\w./-]+\]")
 _NUMBERED = re.compile(rf"[0-9]+(?={_SKIP}[:{{<])", re.VERBOSE)
 _PLACEHOLDER = re.compile(
@@ -82,6 +90,7 @@ _PLACEHOLDER = re.compile(
 _UP_TO_VALUE = re.compile(
     rf"(?:{_NAME}|[0-9]+(?={_SKIP}:)|\[[^\]\n]*\](?={_SKIP}[:{{<])){_SKIP}:?{_SKIP}", re.VERBOSE
 )
+_CURLY = "\u201c\u201d\u201e\u2018\u2019"
 _CLOSER = {"{": "}", "<": ">"}
 
 
@@ -96,13 +105,16 @@ class _Open(NamedTuple):
 class _Parser:
     """One pass of `_FIELD` over the text; everything unusual goes through the methods below it."""
 
-    def __init__(self, text: str, file: str) -> None:
+    def __init__(self, text: str, file: str, *, by_indent: bool = False) -> None:
         self.text = text
+        self.by_indent = by_indent
         self.lines = Lines(file, text)
         self.here: list[Field] = []
         self.stack: list[_Open] = []
         self.problems: list[tuple[int, str]] = []
         self.ended = False
+        self.unclosed = False
+        self.strays = 0
 
     def tree(self) -> Tree:
         root = self.here
@@ -146,6 +158,8 @@ class _Parser:
     def open(self, name: str, name_at: int, at: int) -> int:
         if len(self.stack) == DEEPEST:
             return self.give_up(name_at, f"'{name}' is nested more than {DEEPEST} blocks deep")
+        if self.by_indent:
+            self.close_by_indent(name, name_at)
         block: list[Field] = []
         opened = Field(name, name_at, block)
         self.here.append(opened)
@@ -156,6 +170,7 @@ class _Parser:
     def close(self, at: int) -> bool:
         mark = self.text[at]
         if not self.stack:
+            self.strays += 1
             self.problem(at, f"'{mark}' closes nothing: no block is open here")
             return False
         opened = self.stack.pop()
@@ -177,42 +192,42 @@ class _Parser:
         self.ended = True
         return len(self.text)
 
+    def close_by_indent(self, name: str, at: int) -> None:
+        """In a file whose braces don't balance: a block ends where the next of its name begins
+        at its indent."""
+        place = self.lines.where(at)
+        for i, opened in enumerate(self.stack):
+            if opened.field.name == name:
+                if self.lines.where(opened.field.at).column < place.column:
+                    continue
+                self.not_closed(self.stack[i:], f" before the next '{name}' at line {place.line}")
+                self.here = opened.outer
+                del self.stack[i:]
+                return
+
+    def not_closed(self, blocks: list[_Open], before: str = "") -> None:
+        *around, opened = blocks
+        nor = f", nor are the {len(around)} blocks around it" if len(around) > 1 else ""
+        self.problem(
+            opened.field.at,
+            f"'{opened.field.name} {opened.opener}' is opened here and not closed{before}"
+            + (", nor is the block around it" if len(around) == 1 else nor),
+        )
+
     def finish(self) -> None:
-        """At the end of the text: name the blocks that are still open, and set them right."""
-        left = [] if self.ended else [each for each in reversed(self.stack) if self.cut(each)]
+        """At the end of the text: name the blocks that are still open."""
+        if self.stack and not self.ended:
+            self.unclosed = True
+            self.not_closed(self.stack)
         self.stack.clear()
         self.ended = True
-        if left:
-            around = f", nor are the {len(left) - 1} around it" if len(left) > 1 else ""
-            opened = left[0]
-            self.problem(
-                opened.field.at,
-                f"'{opened.field.name} {opened.opener}' is opened here and never closed{around}: "
-                f"'{_CLOSER[opened.opener]}' is missing",
-            )
-
-    def cut(self, opened: _Open) -> bool:
-        """End an open block where the next of its kind begins at its indent; True if none does."""
-        name, at, block = opened.field
-        column = self.lines.where(at).column
-        for i, each in enumerate(block):
-            if isinstance(each, Field) and each.name == name:
-                place = self.lines.where(each.at)
-                if place.column <= column:
-                    self.problem(
-                        at,
-                        f"'{name} {opened.opener}' is opened here and not closed "
-                        f"before the next '{name}' at line {place.line}",
-                    )
-                    opened.outer.extend(block[i:])  # type: ignore[arg-type]
-                    del block[i:]  # type: ignore[union-attr]
-                    return False
-        return True
 
     # fields
 
     def after_name(self, name: str, name_at: int, at: int) -> int:
         """The part of a field behind its name; where it ended."""
+        if self.text[at] not in "\"'#:,;{}<>[]" and not self.text[at].isspace():
+            return self.bad_statement(name_at)
         at = self.skip(at)
         colon = self.text.startswith(":", at)
         if colon:
@@ -235,6 +250,7 @@ class _Parser:
         return at
 
     def lone_name(self, name: str, name_at: int, at: int) -> int:
+        """A name without a value; a placeholder if it is all there is between two braces."""
         opened = self.stack[-1] if self.stack else None
         alone = opened is not None and not self.here and self.text.startswith("}", at)
         if opened is not None and alone:
@@ -253,12 +269,12 @@ class _Parser:
         if mark in ('"', "'"):
             return self.strings(at)
         sign_end = self.skip(at + 1) if mark == "-" else at
-        found = _WORD.match(self.text, sign_end)
-        if found and not _NAME_NEXT.match(self.text, at):
-            return self.text[at:sign_end].strip()[:1] + found.group(), found.end()
-        if found or mark in ("", "}", ">", ",", ";", "]"):
+        if mark in ("", "}", ">", ",", ";", "]") or _NAME_NEXT.match(self.text, at):
             self.problem(name_at, f"'{name}:' has no value")
             return BROKEN, at
+        found = _WORD.match(self.text, sign_end)
+        if found:
+            return self.text[at:sign_end].strip()[:1] + found.group(), found.end()
         return BROKEN, self.bad_value(name, at)
 
     def bad_value(self, name: str, at: int) -> int:
@@ -273,7 +289,8 @@ class _Parser:
         if word[0].isdigit() or word[0] in "+-.":
             self.problem(at, f"'{word}' is no number; if '{name}' is text, it needs quotes")
         else:
-            self.problem(at, f"'{word}' is no value; text needs quotes: {name}: \"{word}\"")
+            quoted = f'{name}: "{word.strip(_CURLY)}"'
+            self.problem(at, f"'{word}' is no value; text needs quotes: {quoted}")
         return found.end() if ":" not in word else self.end_of_statement(at)
 
     def strings(self, at: int) -> tuple[str, int]:
@@ -332,9 +349,9 @@ class _Parser:
         if found := _NUMBERED.match(self.text, at):
             return self.after_name(found.group(), at, found.end())
         if mark in "{<":
-            doubled = at > 0 and self.text[at - 1] == mark
-            if doubled or self.text.startswith(("{%", "<%"), at):
-                return self.give_up(at, _template(mark + (mark if doubled else "%")))
+            for spelt in ("{{", "{%", "<%"):
+                if self.text.startswith(spelt, at) or (self.text[at - 1 : at + 1] == spelt):
+                    return self.give_up(at, _template(spelt))
             self.problem(at, f"'{mark}' opens a block that has no name")
             return self.open("", at, at)
         if mark in "\"'":
@@ -348,7 +365,9 @@ class _Parser:
     def bad_statement(self, at: int) -> int:
         found = _RUN.match(self.text, at)
         if found and found.group().isprintable():
-            self.problem(at, f"'{found.group()}' is no field name")
+            comma = self.text[at - 2 : at].isascii() and re.match(r"\d,", self.text[at - 2 : at])
+            hint = "; decimals are written with a point" if comma and at > 1 else ""
+            self.problem(at, f"'{found.group()}' is no field name{hint}")
         else:
             self.problem(at, f"{_character(self.text[at])} cannot stand here")
         at = self.end_of_statement(at + 1)

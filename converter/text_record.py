@@ -10,6 +10,7 @@ from .scalar import READERS, guess, read_bytes, read_integer
 from .schema import FieldFacts, Schema
 from .spelling import misspelt
 from .text import BROKEN, Field, Tree, value_offset
+from .upgrade_v1 import TYPES
 
 LAYERS = ("LayerParameter", "V1LayerParameter", "V0LayerParameter")
 MANY_VALUES = 12
@@ -138,7 +139,11 @@ class _Reader:
         if not self.keep_unknown:
             at = value_offset(self.lines.text, item.at)
             near = misspelt(spelt.strip("\"'").upper(), values)
-            if near is not None:
+            if spelt[0] in "\"'" and self.path[-1][2] == "V1LayerParameter":
+                hint = (
+                    ": in 'layers' (old) it is a bare word like CONVOLUTION, in 'layer' it is text"
+                )
+            elif near is not None:
                 hint = f". Did you mean {near}?"
             elif len(values) > MANY_VALUES:
                 hint = ": a fork's schema may have it (--fork NAME, --proto FILE)"
@@ -225,7 +230,8 @@ class _Reader:
         found = f"found {spelt}" if isinstance(spelt, str) else "found a block"
         hint = ""
         if fact.kind in ("string", "bytes") and isinstance(spelt, str) and spelt[0] not in "\"'":
-            hint = f': write {item.name}: "{spelt}"'
+            text = TYPES.get(spelt, spelt) if item.name == "type" else spelt
+            hint = f': write {item.name}: "{text}"'
         at = value_offset(self.lines.text, item.at)
         self.problem(at, f"{self.subject(item.name)} wants {wanted}, {found}{hint}")
 
