@@ -17,7 +17,7 @@ from .errors import SolverError
 from .events import Note, Observer
 from .feeding import FedNet, Feed, fed_net
 from .loop import Trainer
-from .nets import Dialect, source_to_train, sources_to_test
+from .nets import Dialect, SolverNets
 from .settings import Settings, read_settings
 from .signals import Action
 from .snapshot import make_folder, snapshot_prefix
@@ -65,13 +65,10 @@ def load_trainer(
         make_folder(snapshot_prefix(settings))
     if settings.random_seed >= 0:
         torch.manual_seed(settings.random_seed)
-    source = source_to_train(settings, dialect, say)
-    graph = source.graph("TRAIN", level=level, stages=stages)
+    nets = SolverNets(settings, dialect, say)
+    graph = nets.train(level=level, stages=stages)
     train = fed_net(graph, gradient=dialect.gradient, device=device, feed=feed)
-    tests = [
-        fed_net(test.graph("TEST"), gradient=dialect.gradient, device=device)
-        for test in sources_to_test(settings, dialect, say)
-    ]
+    tests = [fed_net(g, gradient=dialect.gradient, device=device) for g in nets.tests()]
     named = weights if weights else [name for item in settings.weights for name in item.split(",")]
     _fill(train, tests, named, observer)
     made = make_solver(settings, train.net)

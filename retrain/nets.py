@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from caffe_layers.layer import Gradient
@@ -11,6 +11,7 @@ from caffe_layers.registry import load_module
 from converter.graph import Graph, build_graph
 from converter.load import read_net
 from converter.record import Record
+from converter.schema import Schema, load_schema
 from converter.upgrade import upgrade_net
 
 from .errors import SolverError
@@ -32,111 +33,133 @@ class Dialect:
     layers: Sequence[str] = ()
     gradient: Gradient = "legacy"
 
+    @property
+    def schema(self) -> Schema:
+        """The schema that `fork` and `protos` choose."""
+        return load_schema(self.fork, tuple(self.protos))
+
     def read(self, path: str | Path) -> Record:
-        """The upgraded NetParameter record of a prototxt, its layer modules imported first."""
+        """The upgraded NetParameter record of a prototxt, the layer modules imported first."""
         for module in self.layers:
             load_module(module)
         return read_net(path, fork=self.fork, protos=self.protos)
 
+    def graph(
+        self, record: Record, *, phase: str, level: int = 0, stages: Sequence[str] = ()
+    ) -> Graph:
+        """The Graph of such a record under a NetState."""
+        graph = build_graph(record, phase=phase, level=level, stages=stages)
+        return replace(graph, schema=self.schema)
 
-@dataclass(frozen=True)
-class NetSource:
-    """A net of a solver: its record, where it came from, the state the solver puts it in."""
 
-    record: Record
-    origin: str
-    state: Record | None = None
+class SolverNets:
+    """The nets a solver file names, as Graphs. A file that serves twice is read once.
 
-    def graph(self, phase: str, *, level: int | None = None, stages: Sequence[str] = ()) -> Graph:
-        """The Graph in the state that phase, net, solver and command give, the later ones winning.
+    Args:
+        settings: the solver file's fields.
+        dialect: how to read nets.
+        say: told which net is made from what.
+    """
+
+    def __init__(self, settings: Settings, dialect: Dialect, say: Say) -> None:
+        self._settings = settings
+        self._dialect = dialect
+        self._say = say
+        self._records: dict[Path, Record] = {}
+
+    def train(self, *, level: int | None = None, stages: Sequence[str] = ()) -> Graph:
+        """The net to train: `net`, `train_net`, `net_param` or `train_net_param`.
 
         Args:
-            phase: TRAIN or TEST, where neither net nor solver says otherwise.
-            level: of the command, if it gives one.
-            stages: of the command, added to those of net and solver.
+            level: of the command, if it gives one; above that of the net and of train_state.
+            stages: of the command, beside theirs.
+
+        Raises:
+            SolverError: none of the four or several, or a file that is not there.
         """
-        settled = 0
-        for state in (self.record.get("state"), self.state):
+        names = ("train_net_param", "train_net", "net_param", "net")
+        given = [name for name in names if getattr(self._settings, name)]
+        if len(given) != 1:
+            raise self._error(
+                "needs exactly one of net, net_param, train_net, train_net_param; "
+                f"it has {' and '.join(given) if given else 'none of them'}"
+            )
+        value = getattr(self._settings, given[0])
+        record = self._record(given[0], value, "training net")
+        return self._graph(record, "TRAIN", self._settings.train_state, level, stages)
+
+    def tests(self) -> list[Graph]:
+        """The test nets in Caffe's order: `test_net_param`, `test_net`, then `net` or `net_param`.
+
+        The last stands for as many test nets as `test_iter` has entries left.
+
+        Raises:
+            SolverError: the counts of test_iter, test_state and test nets do not fit.
+        """
+        wanted = self._test_nets()
+        states = self._settings.test_state
+        if states and len(states) != len(wanted):
+            raise self._error(
+                "test_state must be given once per test net or not at all; "
+                f"it is given {len(states)} times for {len(wanted)}"
+            )
+        if wanted and self._settings.test_interval == 0:
+            raise self._error("test_iter is set, so test_interval must be too")
+        graphs = []
+        for i, (name, value) in enumerate(wanted):
+            record = self._record(name, value, f"test net (#{i})")
+            graphs.append(self._graph(record, "TEST", states[i] if states else None))
+        return graphs
+
+    def _test_nets(self) -> list[tuple[str, str | Record]]:
+        settings = self._settings
+        listed: list[tuple[str, str | Record]]
+        listed = [("test_net_param", value) for value in settings.test_net_param]
+        listed += [("test_net", value) for value in settings.test_net]
+        generic = [(name, getattr(settings, name)) for name in ("net_param", "net")]
+        generic = [(name, value) for name, value in generic if value]
+        left = len(settings.test_iter) - len(listed)
+        if left < 0 or (left > 0 and not generic):
+            raise self._error(
+                "test_iter must be given once per test net; "
+                f"it is given {len(settings.test_iter)} times for {len(listed)}"
+            )
+        return listed + generic[:1] * left
+
+    def _record(self, name: str, value: str | Record, purpose: str) -> Record:
+        if isinstance(value, Record):
+            self._say(f"Creating {purpose} specified in {name}.")
+            return upgrade_net(value)
+        path = find_net(value, self._settings.file, self._say)
+        self._say(f"Creating {purpose} from {name} file: {path}")
+        if path not in self._records:
+            self._records[path] = self._dialect.read(path)
+        return self._records[path]
+
+    def _graph(
+        self,
+        record: Record,
+        phase: str,
+        solver_state: Record | None,
+        level: int | None = None,
+        stages: Sequence[str] = (),
+    ) -> Graph:
+        """The Graph in the state that phase, net, solver and command give, the later winning."""
+        settled, own = 0, ()
+        for state in (record.get("state"), solver_state):
             if state is not None:
                 phase, settled = state.get("phase", phase), state.get("level", settled)
-        own = self.state.get("stage", ()) if self.state is not None else ()
-        return build_graph(
-            self.record,
+        if solver_state is not None:
+            own = solver_state.get("stage", ())
+        return self._dialect.graph(
+            record,
             phase=phase,
             level=settled if level is None else level,
             stages=(*own, *stages),
         )
 
-
-def source_to_train(settings: Settings, dialect: Dialect, say: Say) -> NetSource:
-    """The one net to train: `net`, `train_net`, `net_param` or `train_net_param`.
-
-    Raises:
-        SolverError: none of them or several, or a file that is not there.
-    """
-    names = ("train_net_param", "train_net", "net_param", "net")
-    given = [name for name in names if getattr(settings, name)]
-    if len(given) != 1:
-        found = " and ".join(given) if given else "none of them"
-        raise SolverError(
-            f"{settings.label}: needs exactly one of net, net_param, train_net, train_net_param; "
-            f"it has {found}"
-        )
-    return _source(settings, given[0], getattr(settings, given[0]), dialect, say, "training net")
-
-
-def sources_to_test(settings: Settings, dialect: Dialect, say: Say) -> list[NetSource]:
-    """The test nets in Caffe's order: `test_net_param`, `test_net`, then `net` or `net_param`.
-
-    The last stands for as many test nets as `test_iter` has entries left.
-
-    Raises:
-        SolverError: the counts of test_iter, test_state and test nets do not fit.
-    """
-    listed: list[tuple[str, str | Record]]
-    listed = [("test_net_param", value) for value in settings.test_net_param]
-    listed += [("test_net", value) for value in settings.test_net]
-    generic = [(name, getattr(settings, name)) for name in ("net_param", "net")]
-    generic = [(name, value) for name, value in generic if value]
-    left = len(settings.test_iter) - len(listed)
-    if left < 0 or (left > 0 and not generic):
-        raise SolverError(
-            f"{settings.label}: test_iter must be given once per test net; it is given "
-            f"{len(settings.test_iter)} times for {len(listed)}"
-        )
-    wanted = listed + generic[:1] * left
-    states = settings.test_state
-    if states and len(states) != len(wanted):
-        raise SolverError(
-            f"{settings.label}: test_state must be given once per test net or not at all; "
-            f"it is given {len(states)} times for {len(wanted)}"
-        )
-    if wanted and settings.test_interval == 0:
-        raise SolverError(f"{settings.label}: test_iter is set, so test_interval must be too")
-    sources = []
-    for i, (name, value) in enumerate(wanted):
-        state = states[i] if states else None
-        sources.append(_source(settings, name, value, dialect, say, f"test net (#{i})", state))
-    return sources
-
-
-def _source(
-    settings: Settings,
-    name: str,
-    value: str | Record,
-    dialect: Dialect,
-    say: Say,
-    purpose: str,
-    state: Record | None = None,
-) -> NetSource:
-    if purpose == "training net":
-        state = settings.train_state
-    if isinstance(value, Record):
-        say(f"Creating {purpose} specified in {name}.")
-        return NetSource(upgrade_net(value), name, state)
-    path = find_net(value, settings.file, say)
-    say(f"Creating {purpose} from {name} file: {path}")
-    return NetSource(dialect.read(path), f"{name} file: {path}", state)
+    def _error(self, message: str) -> SolverError:
+        return SolverError(f"{self._settings.label}: {message}")
 
 
 def find_net(named: str, solver_file: Path | None, say: Say) -> Path:

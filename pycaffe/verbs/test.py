@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 
 import torch
 
-from converter.graph import build_graph
 from converter.weights import load_weights
 from retrain.events import Note, Observer, Output
 from retrain.feeding import FedNet, fed_net
@@ -49,9 +48,8 @@ def run(options: Namespace) -> int:
         announce(device, observer)
         dialect = dialect_of(options)
         level = 0 if options.level is None else options.level
-        graph = build_graph(
-            dialect.read(options.model), phase="TEST", level=level, stages=options.stage
-        )
+        record = dialect.read(options.model)
+        graph = dialect.graph(record, phase="TEST", level=level, stages=options.stage)
         fed = fed_net(graph, gradient=dialect.gradient, device=device)
         load_weights(fed.net, *options.weights)
         observer(Note("caffe.cpp:281", f"Running for {options.iterations} iterations."))

@@ -7,7 +7,7 @@ from argparse import Namespace
 import torch
 
 from converter.message import write_text
-from converter.schema import load_schema
+from converter.schema import Schema
 from retrain.curves import Curves
 from retrain.events import Caution, Note, Observer, Observers
 from retrain.load import load_trainer
@@ -57,7 +57,7 @@ def run(options: Namespace) -> int:
         dialect = dialect_of(options)
         settings = read_settings(options.solver, fork=dialect.fork, protos=dialect.protos)
         device = announce(_device(options.gpu, settings, observer), observer)
-        _introduce(settings, dialect.fork, observer)
+        _introduce(settings, dialect.schema, observer)
         trainer = load_trainer(
             settings,
             weights=options.weights,
@@ -93,8 +93,8 @@ def _device(gpu: str | None, settings: Settings, observer: Observer) -> torch.de
     return torch.device("cpu")
 
 
-def _introduce(settings: Settings, fork: str | None, observer: Observer) -> None:
-    text = write_text(settings.record, load_schema(fork))
+def _introduce(settings: Settings, schema: Schema, observer: Observer) -> None:
+    text = write_text(settings.record, schema)
     observer(Note("solver.cpp:45", f"Initializing solver from parameters: \n{text.rstrip()}"))
     for line in settings.unknown:
         observer(Caution(line))
