@@ -173,6 +173,11 @@ class TestSoftmaxWithLoss:
         _, probabilities = make("SoftmaxWithLoss", tops=2)(self.scores, self.labels)
         assert torch.allclose(probabilities, self.scores.softmax(1))
 
+    def test_half_precision_is_summed_in_float32(self) -> None:
+        loss = make("SoftmaxWithLoss")(self.scores.bfloat16(), self.labels)
+        assert loss.dtype == torch.float32
+        assert torch.allclose(loss, self.total() / 24, rtol=1e-2)
+
     @pytest.mark.parametrize("wrong", [5.0, -1.0])
     def test_label_that_is_no_class(self, wrong: float) -> None:
         labels = torch.full((2, 3, 4), wrong)

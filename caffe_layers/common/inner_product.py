@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -76,9 +78,7 @@ class InnerProduct(Layer):
         if self.num_output < 1:
             raise self.error(f"num_output is {self.num_output}, which must be 1 or more")
         self.axis = canonical_axis(self.axis, len(shape), self.error)
-        length = 1
-        for size in shape[self.axis :]:
-            length *= size
+        length = math.prod(shape[self.axis :])
         stored = (length, self.num_output) if self.transpose else (self.num_output, length)
         self.add_blob("weight", stored, self.weight_filler)
         if self.bias_term:

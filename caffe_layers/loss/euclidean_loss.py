@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from torch import Tensor
 from torch.nn import functional
 
@@ -41,7 +43,7 @@ class EuclideanLoss(Layer):
             LayerError: they do not.
         """
         a, b = bottom_shapes
-        if not a or not b or a[0] != b[0] or _count(a) != _count(b):
+        if not a or not b or a[0] != b[0] or math.prod(a) != math.prod(b):
             raise self.error(
                 f"compares as many items of as many values, got {list(a)} and {list(b)}"
             )
@@ -49,10 +51,3 @@ class EuclideanLoss(Layer):
     def forward(self, a: Tensor, b: Tensor) -> Tensor:
         """Sum the squares."""
         return functional.mse_loss(a, b.reshape(a.shape), reduction="sum") / (2 * a.shape[0])
-
-
-def _count(shape: Shape) -> int:
-    count = 1
-    for size in shape:
-        count *= size
-    return count

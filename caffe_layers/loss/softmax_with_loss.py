@@ -50,7 +50,7 @@ class SoftmaxWithLoss(Layer):
             Caffe reads outside its memory there).
 
     Source: Caffe's softmax_loss_layer.cpp. A probability below 1.18e-38 counts as that in the
-    loss; the gradient stays p - 1.
+    loss; the gradient stays p - 1. Scores in half precision give loss and probabilities in float32.
     """
 
     bottom_count = (2, 2)
@@ -82,7 +82,8 @@ class SoftmaxWithLoss(Layer):
 
     def forward(self, scores: Tensor, labels: Tensor) -> Tensor | tuple[Tensor, Tensor]:
         """The loss, and the probabilities if there is a second top."""
-        log_p = torch.log_softmax(scores, self.axis)
+        short = scores.dtype in (torch.float16, torch.bfloat16)
+        log_p = torch.log_softmax(scores, self.axis, dtype=torch.float32 if short else None)
         label = labels.to(torch.int64).reshape(_places(scores, self.axis))
         valid = None if self.ignore_label is None else label != self.ignore_label
         if valid is not None:
