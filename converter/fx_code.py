@@ -6,6 +6,7 @@ import keyword
 import operator
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from torch import fx, nn
 
@@ -14,15 +15,23 @@ from caffe_layers.layer import Layer
 from .graph import Graph, Node
 
 
-def write_fx(
-    graph: Graph, layers: Sequence[Layer], loss_weights: Mapping[str, float]
-) -> tuple[fx.Graph, nn.Module, dict[str, str], tuple[str, ...]]:
-    """Dataflow code for the layers of a Graph.
+@dataclass(frozen=True)
+class FxCode:
+    """The fx graph, the module that holds the layers, and who is called what in them.
 
-    Returns:
-        The fx graph, the root module that holds the layers, the module name of each layer key,
-        and the names of the inputs in order.
+    `module_names` leads from a node's key to its module, `inputs` are the placeholders' blobs in
+    order, `value_names` leads from a blob version to the name of its fx node.
     """
+
+    graph: fx.Graph
+    root: nn.Module
+    module_names: dict[str, str]
+    inputs: tuple[str, ...]
+    value_names: dict[str, str]
+
+
+def write_fx(graph: Graph, layers: Sequence[Layer], loss_weights: Mapping[str, float]) -> FxCode:
+    """Dataflow code for the layers of a Graph."""
     root = nn.Module()
     module_names = {n.key: _module_name(n, root, layer) for n, layer in _pairs(graph, layers)}
     code = fx.Graph()
@@ -37,7 +46,8 @@ def write_fx(
         if node.type != "Input":
             _call(code, values, node, layer, module_names[node.key])
     code.output(_outputs(graph, values, loss_weights))
-    return code, root, module_names, tuple(inputs)
+    value_names = {version: value.name for version, value in values.items()}
+    return FxCode(code, root, module_names, tuple(inputs), value_names)
 
 
 def identifier(name: str) -> str:
