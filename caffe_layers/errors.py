@@ -8,7 +8,7 @@ class CaffeError(Exception):
 
 
 class LayerError(CaffeError):
-    """A layer cannot be built or run: wrong bottom count, shape that does not fit, bad parameter."""
+    """A layer cannot be built or run: bottom count, shape or parameter that does not fit."""
 
 
 class DataError(CaffeError):
