@@ -67,13 +67,12 @@ class Layer(nn.Module):
 
     def top_shapes(self, *bottom_shapes: Shape) -> tuple[Shape, ...]:
         """Shapes of the tops for these bottoms, by running `forward` on meta tensors."""
+        state = dict((*self.named_parameters(), *self.named_buffers()))
+        floating = (blob.dtype for blob in state.values() if blob.is_floating_point())
+        dtype = next(floating, torch.get_default_dtype())
+        state = {name: blob.to("meta") for name, blob in state.items() if not blob.is_meta}
         with torch.no_grad(), torch.device("meta"):
-            bottoms = tuple(torch.empty(shape) for shape in bottom_shapes)
-            state = {
-                k: v.to("meta")
-                for k, v in (*self.named_parameters(), *self.named_buffers())
-                if not v.is_meta
-            }
+            bottoms = tuple(torch.empty(shape, dtype=dtype) for shape in bottom_shapes)
             if state:
                 tops = torch.func.functional_call(self, state, bottoms)
             else:

@@ -6,7 +6,6 @@ import inspect
 import typing
 import warnings
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
 from typing import Any
 
 from caffe_layers.errors import LayerError
@@ -43,9 +42,17 @@ def layer_arguments(cls: type[Layer], node: Node, own: Mapping[str, Any]) -> dic
     return arguments
 
 
-@lru_cache(maxsize=None)
+_KEYWORDS: dict[type[Layer], Mapping[str, tuple[bool, Any]]] = {}
+
+
 def constructor_keywords(cls: type[Layer]) -> Mapping[str, tuple[bool, Any]]:
     """Each keyword-only argument of a layer class: whether it is required, and its annotation."""
+    if cls not in _KEYWORDS:
+        _KEYWORDS[cls] = _read_keywords(cls)
+    return _KEYWORDS[cls]
+
+
+def _read_keywords(cls: type[Layer]) -> Mapping[str, tuple[bool, Any]]:
     hints = typing.get_type_hints(cls.__init__)
     return {
         name: (parameter.default is inspect.Parameter.empty, hints.get(name, Any))
