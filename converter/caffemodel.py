@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import mmap
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -18,6 +20,10 @@ _V2 = {1: "name", 2: "type", 3: "bottom", 4: "top", 7: "blob"}
 _V1 = {2: "bottom", 3: "top", 4: "name", 6: "blob"}
 _V0 = {1: "name", 2: "type", 50: "blob"}
 _V1_TYPE, _V1_V0_LAYER = 5, 1
+
+_HEAD = 4096
+_BINARY = re.compile(rb"[\x00-\x08\x0e-\x1f]").search
+"""Bytes that no text has; the tags of a net's layers are among them."""
 
 _Rules = Mapping[int, "_Rules | None"]
 _NET_FIELDS: _Rules = {
@@ -77,10 +83,24 @@ def layer_chunks(record: bytes, blobs: Sequence[StoredBlob]) -> Chunks:
     return [bytes_head(_NET_LAYER, size_of(chunks)), *chunks]
 
 
+def read_definition(path: str | Path) -> bytes | None:
+    """The NetParameter in a binary file without its weights, or None if the file is something else.
+
+    A `.caffemodel` says all that a prototxt says; this is what the message reader needs of it.
+    A file that is not there is None too: the reader of texts says so.
+    """
+    try:
+        with open(path, "rb") as file:
+            if not _BINARY(file.read(_HEAD)):
+                return None
+            with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as buffer:
+                return without_blobs(buffer)
+    except (OSError, WireError):
+        return None
+
+
 def without_blobs(buffer: Buffer) -> bytes:
     """The NetParameter in these bytes without its weights: the net's definition alone.
-
-    A `.caffemodel` holds the whole net, so this is what the message reader needs of one.
 
     Raises:
         WireError: the bytes are no NetParameter.

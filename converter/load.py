@@ -11,8 +11,9 @@ from typing import Literal
 from caffe_layers.layer import Gradient
 from caffe_layers.registry import load_module, registered
 
+from .caffemodel import read_definition
 from .graph import Graph, build_graph
-from .message import read_text_file, unknown_fields
+from .message import read_binary, read_text_file, unknown_fields
 from .net import Net, build_net
 from .record import Record
 from .schema import Schema, load_schema
@@ -33,10 +34,11 @@ def load_net(
     layers: Sequence[str] = (),
     gradient: Gradient = "legacy",
 ) -> Net:
-    """The net a prototxt describes, as a torch module: `outputs = load_net("deploy.prototxt")(data=x)`.
+    """The net a prototxt describes, as a torch module: `load_net("deploy.prototxt")(data=x)`.
 
     Args:
-        prototxt: path of a net in text form; V0 and V1 nets are upgraded as Caffe does.
+        prototxt: path of a net in text form, or in binary form (a .caffemodel, whose weights are
+            only read if it is given as `weights` too); V0 and V1 nets are upgraded as Caffe does.
         weights: one or several weight files (.caffemodel or HDF5), matched by layer name.
         phase: "TRAIN" or "TEST"; also sets the module's train or eval mode.
         level: NetState level for min_level and max_level rules.
@@ -95,7 +97,11 @@ def read_net(prototxt: Source, *, fork: str | None = None, protos: Sequence[Sour
 
 
 def _read(prototxt: Source, schema: Schema) -> Record:
-    record = upgrade_net(read_text_file(prototxt, "NetParameter", schema))
+    definition = read_definition(prototxt)
+    if definition is not None:
+        record = upgrade_net(read_binary(definition, "NetParameter", schema))
+    else:
+        record = upgrade_net(read_text_file(prototxt, "NetParameter", schema))
     blocks = {block for cls in registered().values() for block in cls.param_blocks}
     strange = unknown_fields(record, known_blocks=blocks)
     if strange:

@@ -14,7 +14,7 @@ from protoc_oracle import message
 from test_weight_files import DIALECTS
 
 from converter import load_net
-from converter.errors import WeightError
+from converter.errors import TextError, WeightError
 from converter.graph import build_graph
 from converter.message import read_text
 from converter.net import Net, build_net
@@ -367,3 +367,47 @@ def test_fields_that_only_a_text_can_name_are_left_out_aloud(tmp_path: Path) -> 
     with pytest.warns(UserWarning, match="left out: my_own"):
         save_weights(net, tmp_path / "a.caffemodel")
     assert load_weights(net, tmp_path / "a.caffemodel").complete
+
+
+# A .caffemodel as the net itself
+
+
+def test_a_snapshot_of_caffe_is_a_net(tmp_path: Path) -> None:
+    path = GOLDEN / "snapshots" / "lenet_small_iter_10.caffemodel"
+    net = load_net(path, path, phase="TRAIN")
+    text = load_net(GOLDEN / "snapshots" / "lenet_small.net.prototxt", path, phase="TRAIN")
+    assert [n for n in net.layers if "_split" not in n] == list(text.layers)
+    assert net.net_name == "digits"
+    assert parameters(net)["ip"][0].equal(parameters(text)["ip"][0])
+
+
+@pytest.mark.parametrize(("content", "_"), DIALECTS)
+def test_a_binary_net_of_every_dialect_is_a_net(tmp_path: Path, content: bytes, _: str) -> None:
+    oracle = message("NetParameter")
+    oracle.ParseFromString(content)
+    oracle.input.append("data")
+    oracle.input_dim.extend((3, 6, 1, 1))
+    old = [layer.layer if layer.HasField("layer") else layer for layer in oracle.layers]
+    for layer in (*old, *oracle.layer):
+        if layer.DESCRIPTOR.name == "V0LayerParameter":
+            layer.num_output = 4
+        else:
+            layer.inner_product_param.num_output = 4
+    path = tmp_path / "net.binaryproto"
+    path.write_bytes(oracle.SerializeToString())
+    net = load_net(path, path)
+    assert [node.type for node in net.plan.nodes] == ["Input", "InnerProduct"]
+    assert parameters(net)["ip/1"][1].tolist() == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        pytest.param(b"name: 'a\x00'", id="zero-byte"),
+        pytest.param(b"\x0a\x03net\x12\x70", id="cut-off-binary"),
+    ],
+)
+def test_a_broken_net_file_is_reported(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "net").write_bytes(content)
+    with pytest.raises(TextError):
+        load_net(tmp_path / "net")
