@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import difflib
 import importlib
 import pkgutil
@@ -54,7 +55,7 @@ def _run(arguments: Sequence[str]) -> int:
     name, *extra = options.verb
     verb = _verb(name)
     if options.help:
-        print(usage(name, verb.PURPOSE, verb.FLAGS))
+        print(usage(name, purpose(name), verb.FLAGS))
         return GOOD
     if extra:
         raise UsageError(f"unexpected argument '{extra[0]}': flags look like --solver=FILE")
@@ -78,8 +79,16 @@ def verb_names() -> list[str]:
     return sorted(module.name for module in pkgutil.iter_modules([str(_VERBS)]))
 
 
+def purpose(name: str) -> str:
+    """What a verb is for: its module's first line, read without importing it."""
+    source = (_VERBS / f"{name}.py").read_text(encoding="utf-8")
+    docstring = ast.get_docstring(ast.parse(source))
+    assert docstring is not None  # the linter asks for one
+    return docstring.splitlines()[0].partition(": ")[2].rstrip(".")
+
+
 def _overview() -> str:
-    rows = [f"  {name:<10} {_verb(name).PURPOSE}" for name in verb_names()]
+    rows = [f"  {name:<10} {purpose(name)}" for name in verb_names()]
     return "\n".join(
         (
             "usage: caffe VERB --FLAG=VALUE …",

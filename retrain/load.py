@@ -129,7 +129,9 @@ def _fill(
     for name in weights:
         observer(Note("caffe.cpp:155", f"Finetuning from {name}"))
     if weights:
-        observer(Note("caffe.cpp:156", str(load_weights(train.net, *weights))))
+        report = load_weights(train.net, *weights)
+        if report.complete:  # else a warning has said it all
+            observer(Note("caffe.cpp:156", str(report)))
     for test in tests:
         alone = test.net.share_with(train.net)
         if weights and alone:

@@ -205,7 +205,7 @@ class Trainer:
         for _ in range(batches):
             self._heed_requests()
             if self.stopped:
-                self._say("Test interrupted.")
+                self.observer(Note("solver.cpp:393", "Test interrupted."))
                 return
             scores.add(fed.run())
         loss = scores.loss if self.settings.test_compute_loss else None
@@ -226,7 +226,7 @@ class Trainer:
         if settings.snapshot_after_train and not _due(settings.snapshot, self.iteration):
             self.snapshot()
         if self.stopped:
-            self._say("Optimization stopped early.")
+            self.observer(Note("solver.cpp:319", "Optimization stopped early."))
             return
         if _due(settings.display, self.iteration):
             self._show_last_loss()

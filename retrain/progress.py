@@ -20,7 +20,7 @@ from rich.text import Text
 from .events import Caution, Ended, Event, Note, Output, Saving, Scored, Started, Stepped
 
 _MOST_OUTPUTS = 8
-_NOTES_SHOWN = ("caffe.cpp", "retrain")
+_NOTES_LEFT_OUT = ("solver.cpp:45", "solver.cpp:332")
 
 
 class ProgressBar:
@@ -49,7 +49,7 @@ class ProgressBar:
 
     @__call__.register
     def _noted(self, event: Note) -> None:
-        if event.source.startswith(_NOTES_SHOWN):
+        if event.source not in _NOTES_LEFT_OUT:
             self._print(event.text)
 
     @__call__.register

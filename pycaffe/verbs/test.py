@@ -16,7 +16,6 @@ from retrain.scoring import MeanOutputs
 from ..errors import UsageError
 from ..surroundings import announce, dialect_of, gpu_device, warnings_to, watcher
 
-PURPOSE = "score a model"
 FLAGS = (
     "model",
     "weights",

@@ -18,7 +18,6 @@ from retrain.snapshot import make_folder, snapshot_prefix
 from ..errors import UsageError
 from ..surroundings import announce, dialect_of, gpu_device, warnings_to, watcher
 
-PURPOSE = "train or finetune a model"
 FLAGS = (
     "solver",
     "weights",
