@@ -15,7 +15,7 @@ from torch import Tensor
 
 from .caffemodel import parse_caffemodel, write_caffemodel
 from .errors import WeightError
-from .graph import Node
+from .graph import Graph, Node
 from .hdf5_weights import SIGNATURE, parse_hdf5, write_hdf5
 from .message import write_binary
 from .net import Net
@@ -128,7 +128,9 @@ def load_weights(net: Net, *sources: str | Path | WeightFile, strict: bool = Tru
     return report
 
 
-def save_weights(net: Net, path: str | Path, *, with_diff: bool = False) -> None:
+def save_weights(
+    net: Net, path: str | Path, *, with_diff: bool = False, graph: Graph | None = None
+) -> None:
     """Write a net's blobs: HDF5 if the name ends in .h5 or .hdf5, else a V2 `.caffemodel`.
 
     Caffe reads both. The file appears whole or not at all, and a `.caffemodel` may pass 2 GB
@@ -140,15 +142,17 @@ def save_weights(net: Net, path: str | Path, *, with_diff: bool = False) -> None
         path: where to; a file already there is replaced.
         with_diff: write the gradients too (zeros where there are none yet), as Caffe's
             `snapshot_diff: true` does.
+        graph: the whole net of which `net` is the computing side, so that the data layers are
+            in the file as well.
 
     Raises:
         WeightError: the file cannot be written.
     """
     _check_numbers_exist(net)
     if Path(path).suffix.lower() in _HDF5_SUFFIXES:
-        write_hdf5(path, _own_blobs(net, with_diff))
+        write_hdf5(path, _own_blobs(net, graph, with_diff))
     else:
-        write_caffemodel(path, net.net_name, _layers_in_bytes(net, with_diff))
+        write_caffemodel(path, net.net_name, _layers_in_bytes(net, graph, with_diff))
 
 
 class _Plan:
@@ -274,12 +278,14 @@ def _array(tensor: Tensor) -> Array:
     return tensor.detach().to("cpu", dtype).numpy()
 
 
-def _layers_in_bytes(net: Net, with_diff: bool) -> Iterator[tuple[bytes, list[StoredBlob]]]:
+def _layers_in_bytes(
+    net: Net, graph: Graph | None, with_diff: bool
+) -> Iterator[tuple[bytes, list[StoredBlob]]]:
     schema = net.plan.schema if net.plan.schema is not None else load_schema()
     left_out: dict[str, None] = {}
-    for node, layer in zip(net.plan.nodes, net.layers.values(), strict=True):
+    for node, tensors in _nodes_and_blobs(net, graph):
         record = node.record.without("blobs").having(name=node.key)
-        blobs = [_stored(tensor, with_diff) for _, tensor in layer.blob_tensors()]
+        blobs = [_stored(tensor, with_diff) for tensor in tensors]
         yield write_binary(_with_ids(record, left_out), schema), blobs
     if left_out:
         warnings.warn(
@@ -305,14 +311,23 @@ def _with_ids(record: Record, left_out: dict[str, None]) -> Record:
     )
 
 
-def _own_blobs(net: Net, with_diff: bool) -> Iterator[tuple[str, dict[int, StoredBlob]]]:
-    nodes = net.plan.nodes
-    for index, (node, layer) in enumerate(zip(nodes, net.layers.values(), strict=True)):
+def _own_blobs(
+    net: Net, graph: Graph | None, with_diff: bool
+) -> Iterator[tuple[str, dict[int, StoredBlob]]]:
+    for index, (node, tensors) in enumerate(_nodes_and_blobs(net, graph)):
         yield (
             node.key,
             {
                 i: _stored(tensor, with_diff)
-                for i, (_, tensor) in enumerate(layer.blob_tensors())
+                for i, tensor in enumerate(tensors)
                 if not _is_shared(node, index, i)
             },
         )
+
+
+def _nodes_and_blobs(net: Net, graph: Graph | None) -> Iterator[tuple[Node, list[Tensor]]]:
+    """The layers to write and their blobs; those of `graph` alone, the readers, have none."""
+    layers = net.layers
+    for node in net.plan.nodes if graph is None else graph.nodes:
+        layer = layers.get(node.key)
+        yield node, [] if layer is None else [tensor for _, tensor in layer.blob_tensors()]

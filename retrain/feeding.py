@@ -37,13 +37,13 @@ class FedNet:
     Args:
         net: the computing side.
         feed: gives its inputs, blob by blob.
-        output_names: the outputs Caffe would show: name to blob; those of the feed included.
+        graph: the whole net, the reading side included.
     """
 
-    def __init__(self, net: Net, feed: Feed, output_names: Mapping[str, str] | None = None) -> None:
+    def __init__(self, net: Net, feed: Feed, graph: Graph) -> None:
         self.net = net
         self.feed = feed
-        self._output_names = net.plan.outputs if output_names is None else output_names
+        self.graph = graph
 
     def run(self) -> Pass:
         """Read the next batch and compute it."""
@@ -51,7 +51,7 @@ class FedNet:
         made = self.net(*(batch[name] for name in self.net.inputs))
         outputs = {
             name: made[name] if name in made else batch[version]
-            for name, version in self._output_names.items()
+            for name, version in self.graph.outputs.items()
         }
         return Pass(outputs, self.net.loss(made) if self.net.loss_weights else None)
 
@@ -116,7 +116,7 @@ def fed_net(
             f"net '{graph.name}' has Input layers for {_listed(asked)}: it needs data layers, "
             "or a feed given in Python, to run by itself"
         )
-    return FedNet(net, _joined(NetFeed(source, device), feed if asked else None), graph.outputs)
+    return FedNet(net, _joined(NetFeed(source, device), feed if asked else None), graph)
 
 
 def _joined(own: NetFeed, given: Feed | None) -> Feed:

@@ -120,7 +120,7 @@ class Trainer:
         """Write weights and solver state; returns the two paths."""
         prefix = snapshot_prefix(self.settings)
         self.observer(Saving(*snapshot_paths(prefix, self.iteration)))
-        paths = save_snapshot(prefix, self.train.net, self.solver, self.policy)
+        paths = save_snapshot(prefix, self.train, self.solver, self.policy)
         self._saved_at = self.iteration
         return paths
 

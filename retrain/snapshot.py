@@ -11,6 +11,7 @@ from converter.net import Net
 from converter.weights import load_weights, save_weights
 
 from .errors import SolverError
+from .feeding import FedNet
 from .policies import RatePolicy
 from .settings import Settings
 from .solver_state import SolverState, read_state, write_state
@@ -51,14 +52,14 @@ def make_folder(prefix: str) -> None:
         ) from error
 
 
-def save_snapshot(prefix: str, net: Net, solver: Solver, policy: RatePolicy) -> tuple[str, str]:
+def save_snapshot(prefix: str, fed: FedNet, solver: Solver, policy: RatePolicy) -> tuple[str, str]:
     """Write the pair, each file whole or not at all, the weights first; returns their paths.
 
     A run that is killed in between leaves the pair before it complete.
     """
     weights, state = snapshot_paths(prefix, solver.iteration)
-    save_weights(net, weights)
-    history = solver.history([blob.tensor for blob in net.learnable()])
+    save_weights(fed.net, weights, graph=fed.graph)
+    history = solver.history([blob.tensor for blob in fed.net.learnable()])
     arrays = [blob.detach().cpu().numpy() for blob in history]
     write_state(state, SolverState(solver.iteration, weights, arrays, policy.current_step))
     return weights, state

@@ -97,12 +97,11 @@ def test_our_pair_is_laid_out_as_caffes(small: Callable[..., Trainer]) -> None:
     assert (ours.iteration, ours.learned_net) == (genuine.iteration, genuine.learned_net)
     assert [b.shape for b in ours.history] == [b.shape for b in genuine.history]
     assert weights.net_name == genuine_weights.net_name
-    learnt = {layer.name: [b.shape for b in layer.blobs] for layer in weights.layers if layer.blobs}
-    assert learnt == {
-        layer.name: [b.shape for b in layer.blobs]
-        for layer in genuine_weights.layers
-        if layer.blobs
-    }
+    assert [
+        (layer.name, layer.type, [b.shape for b in layer.blobs]) for layer in weights.layers
+    ] == [
+        (layer.name, layer.type, [b.shape for b in layer.blobs]) for layer in genuine_weights.layers
+    ]
     assert Path("lenet_small_iter_10.solverstate").stat().st_size == sizes[1]
 
 
