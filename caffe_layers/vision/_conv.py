@@ -9,7 +9,10 @@ from torch import Tensor, nn
 
 from ..fillers import Filler
 from ..layer import Layer, Shape
-from ..shapes import canonical_axis, conv_size, deconv_size, spatial_sizes
+from ..shapes import Fail, canonical_axis, conv_size, deconv_size, spatial_sizes
+
+Written = dict[str, tuple[int | Sequence[int], int | None, int | None, int | None]]
+"""Kernel, stride, pad and dilation as fields say them: all axes, rows, columns, the default."""
 
 
 class SpatialFilter(Layer):
@@ -54,7 +57,7 @@ class SpatialFilter(Layer):
         self.weight_filler = weight_filler
         self.bias_filler = bias_filler
         high, wide = (pad_h, pad_w) if pad_h or pad_w else (None, None)
-        self._written = {
+        self._written: Written = {
             "kernel": (kernel_size, kernel_h, kernel_w, None),
             "stride": (stride, stride_h, stride_w, 1),
             "pad": (pad, high, wide, 0),
@@ -90,11 +93,7 @@ class SpatialFilter(Layer):
     def _settle(self, axes: int) -> None:
         if not 1 <= axes <= 3:
             raise self.error(f"works over 1 to 3 spatial axes, the bottom has {axes}")
-        for what, (sizes, high, wide, default) in self._written.items():
-            per_axis = spatial_sizes(what, sizes, high, wide, axes, default, self.error)
-            low = 0 if what == "pad" else 1
-            if any(size < low for size in per_axis):
-                raise self.error(f"{what} {list(per_axis)} must be {low} or more on every axis")
+        for what, per_axis in settled(self._written, axes, self.error).items():
             setattr(self, what, per_axis)
 
     def _check(self, shape: Shape, channels: int, spatial: Sequence[int]) -> None:
@@ -130,3 +129,18 @@ class SpatialFilter(Layer):
         lead = x.shape[: self.axis]
         y = self.filter(x.reshape(-1, *x.shape[self.axis :]))
         return y.reshape(*lead, *y.shape[1:])
+
+
+def settled(written: Written, axes: int, fail: Fail) -> dict[str, Shape]:
+    """Kernel, stride, pad and dilation, a size per spatial axis.
+
+    Raises:
+        LayerError: fields that contradict each other, or a size that is too small.
+    """
+    sizes = {}
+    for what, (plain, high, wide, default) in written.items():
+        sizes[what] = spatial_sizes(what, plain, high, wide, axes, default, fail)
+        low = 0 if what == "pad" else 1
+        if any(size < low for size in sizes[what]):
+            raise fail(f"{what} {list(sizes[what])} must be {low} or more on every axis")
+    return sizes

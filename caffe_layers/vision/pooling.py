@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import Literal
 
-import torch
 from torch import Tensor
-from torch.nn import functional
 
 from ..layer import Layer, Shape
 from ..registry import layer
 from ..shapes import PoolAxis, pooled_size, spatial_sizes
+from ._windows import drawn, largest, largest_and_where, mean
 
 
 @layer("Pooling", "pooling_param")
@@ -156,82 +155,9 @@ class Pooling(Layer):
         """Pool each window."""
         rows, columns = self.windows(tuple(x.shape))
         if self.pool == "STOCHASTIC":
-            return self._stochastic(x, rows, columns)
-        native = rows.native(self.round_mode) and columns.native(self.round_mode)
+            return drawn(x, rows, columns, training=self.training)
         if self.pool == "AVE":
-            return self._native_average(x, rows, columns) if native else average(x, rows, columns)
-        if native:
-            return self._native_maximum(x, rows, columns)
-        y, mask = maximum(x, rows, columns)
-        return (y, mask) if self.tops == 2 else y
-
-    def _native_maximum(
-        self, x: Tensor, rows: PoolAxis, columns: PoolAxis
-    ) -> Tensor | tuple[Tensor, Tensor]:
-        kernel = (rows.kernel, columns.kernel)
-        ceil_mode = self.round_mode == "CEIL"
-        if self.tops == 1:
-            return functional.max_pool2d(x, kernel, self.stride, self.pad, ceil_mode=ceil_mode)
-        y, indices = functional.max_pool2d_with_indices(
-            x, kernel, self.stride, self.pad, ceil_mode=ceil_mode
-        )
-        return y, indices.to(x.dtype)
-
-    def _native_average(self, x: Tensor, rows: PoolAxis, columns: PoolAxis) -> Tensor:
-        kernel = (rows.kernel, columns.kernel)
-        ceil_mode = self.round_mode == "CEIL"
-        return functional.avg_pool2d(x, kernel, self.stride, self.pad, ceil_mode=ceil_mode)
-
-    def _stochastic(self, x: Tensor, rows: PoolAxis, columns: PoolAxis) -> Tensor:
-        cells = window_cells(x, rows, columns)
-        if not self.training:
-            total = cells.sum(-1)
-            some = total > 0
-            return torch.where(some, cells.square().sum(-1) / total.where(some, 1), 0)
-        reach = cells.detach().cumsum(-1)
-        draw = torch.rand(reach.shape[:-1], dtype=x.dtype).to(x.device) * reach[..., -1]
-        hit = reach >= draw.unsqueeze(-1)
-        chosen = torch.where(hit.any(-1), hit.to(torch.uint8).argmax(-1), cells.shape[-1] - 1)
-        return cells.gather(-1, chosen.unsqueeze(-1)).squeeze(-1)
-
-
-def padded(x: Tensor, rows: PoolAxis, columns: PoolAxis, value: float) -> Tensor:
-    """`x` with so many cells of `value` around it that every window lies within."""
-    return functional.pad(x, (*columns.margin, *rows.margin), value=value)
-
-
-def maximum(x: Tensor, rows: PoolAxis, columns: PoolAxis) -> tuple[Tensor, Tensor]:
-    """The maximum of each window and its index in the map, for windows torch does not have.
-
-    A window without cells has -FLT_MAX (the lowest of x's type) and index -1.
-    """
-    wide = padded(x, rows, columns, torch.finfo(x.dtype).min)
-    y, index = functional.max_pool2d_with_indices(
-        wide, (rows.kernel, columns.kernel), (rows.stride, columns.stride)
-    )
-    y, index = y[..., : rows.pooled, : columns.pooled], index[..., : rows.pooled, : columns.pooled]
-    width = wide.shape[-1]
-    row, column = index // width - rows.pad, index % width - columns.pad
-    inside = (row >= 0) & (row < rows.size) & (column >= 0) & (column < columns.size)
-    return y, torch.where(inside, row * columns.size + column, -1).to(x.dtype)
-
-
-def average(x: Tensor, rows: PoolAxis, columns: PoolAxis) -> Tensor:
-    """The mean of each window, for windows torch does not have."""
-    wide = padded(x, rows, columns, 0.0)
-    total = functional.avg_pool2d(
-        wide,
-        (rows.kernel, columns.kernel),
-        (rows.stride, columns.stride),
-        divisor_override=1,
-    )
-    high = torch.tensor(rows.divisors, dtype=x.dtype, device=x.device)
-    across = torch.tensor(columns.divisors, dtype=x.dtype, device=x.device)
-    return total[..., : rows.pooled, : columns.pooled] / (high[:, None] * across)
-
-
-def window_cells(x: Tensor, rows: PoolAxis, columns: PoolAxis) -> Tensor:
-    """The cells of each window, row by row, as a last axis; 0 where a window leaves the map."""
-    wide = padded(x, rows, columns, 0.0)
-    cells = wide.unfold(2, rows.kernel, rows.stride).unfold(3, columns.kernel, columns.stride)
-    return cells[:, :, : rows.pooled, : columns.pooled].flatten(-2)
+            return mean(x, rows, columns, self.round_mode)
+        if self.tops == 2:
+            return largest_and_where(x, rows, columns, self.round_mode)
+        return largest(x, rows, columns, self.round_mode)
