@@ -60,7 +60,12 @@ class GoldenCase:
         return self.net.layers[layer].blob_tensors()[int(index)][1]
 
     def backward(self) -> None:
-        """From the topdiffs where the file has them, else from the weighted losses."""
+        """From the topdiffs where the file has them, else from the weighted losses.
+
+        Without either a loss or `force_backward` Caffe runs no layer backward: all stays 0.
+        """
+        if not (self.net.loss_weights or self.net.plan.force_backward):
+            return
         diffs = self.part("topdiff")
         if diffs:
             tops = [self.blobs[name] for name in diffs]
