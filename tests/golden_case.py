@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -53,6 +54,10 @@ class GoldenCase:
         return {
             k.split(":", 1)[1]: v for k, v in self.numbers.items() if k.split(":", 1)[0] == kind
         }
+
+    def tops(self) -> dict[str, NDArray[np.float32]]:
+        """What each blob of the prototxt holds; the copies that Caffe's Split made are left out."""
+        return {k: v for k, v in self.part("out").items() if not re.search(r"_split_\d+$", k)}
 
     def blob(self, key: str) -> Tensor:
         """The learnable blob `LAYER:I`."""

@@ -22,7 +22,7 @@ def case_id(path: Path) -> str:
 @pytest.mark.parametrize("prototxt", CASES, ids=case_id)
 def test_case(prototxt: Path) -> None:
     case = GoldenCase(prototxt)
-    for name, wanted in case.part("out").items():
+    for name, wanted in case.tops().items():
         check(f"blob {name}", case.blobs[name], wanted, FORWARD)
     for key, wanted in case.part("after").items():
         check(f"blob {key} afterwards", case.blob(key), wanted, FORWARD)
