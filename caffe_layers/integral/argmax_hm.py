@@ -44,7 +44,7 @@ class DeepHumanModelArgmaxHM(Layer):
     def forward(self, heatmap: Tensor) -> Tensor:
         """Scan each map."""
         count, channels, size, _ = heatmap.shape
-        index = scan_peak(heatmap.detach().reshape(count * channels, -1), size)
+        index = scan_peak(heatmap.detach().reshape(count * channels, -1))
         place = torch.stack([index % size, index // size], dim=-1).double()
         place = torch.where(index.unsqueeze(-1) < 0, 0.5, (place + 0.5) / size)
         return place.to(heatmap.dtype).view(count, 2 * channels)

@@ -94,7 +94,7 @@ class DeepHumanModelH36MChaGenJointFrXYZHeatmap(Layer):
         """Scan each joint's volume."""
         size, depth = self.map_size, self.depth_dims
         cubes = volume.detach().reshape(-1, depth * size * size)
-        index = scan_peak(cubes, size)
+        index = scan_peak(cubes)
         steps = (index % size, index // size % size, index // (size * size))
         places = []
         for step, bins, (low, high) in zip(steps, (size, size, depth), self.bounds, strict=True):

@@ -64,7 +64,8 @@ class JSRegularizationLoss(Layer):
         """Add up the elements that count, in float64: of a rendered label that is a small part."""
         q = q.detach() if self.gradient == "legacy" else q
         counted = (p > self.min_eps) & (q > self.min_eps)
-        some_p, some_q = p[counted].double(), q[counted].double()
+        places = counted.flatten().nonzero().squeeze(1)
+        some_p, some_q = (x.reshape(-1)[places].double() for x in (p, q))
         middle = (some_p + some_q) / 2
         terms = some_p * (some_p / middle).log() + some_q * (some_q / middle).log()
         return (terms.sum() / (2 * p.shape[0])).to(p.dtype)
