@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import singledispatchmethod
 from typing import TYPE_CHECKING, Any
 
@@ -23,18 +23,18 @@ class Curves:
 
     Args:
         prefix: folder and first part of the files' names.
-        adaptive_weights: the current weights by layer name.
+        adaptive_weights: the current weights by layer and bottom.
     """
 
     def __init__(
-        self, prefix: str, adaptive_weights: Callable[[], Mapping[str, Sequence[float]]]
+        self, prefix: str, adaptive_weights: Callable[[], Mapping[str, Mapping[str, float]]]
     ) -> None:
         self._prefix = prefix
         self._adaptive_weights = adaptive_weights
         self._every = 1
         self._iterations: list[int] = []
         self._losses: list[float] = []
-        self._weights: list[Mapping[str, Sequence[float]]] = []
+        self._weights: list[Mapping[str, Mapping[str, float]]] = []
         self._tests: dict[str, list[tuple[int, float]]] = {}
         self._title = ""
 
@@ -88,9 +88,9 @@ class Curves:
 
     def _draw_weights(self, layer: str, *, alone: bool) -> None:
         figure, axes = _figure(self._title, f"weights of {layer}")
-        for pair in range(len(self._weights[0][layer])):
-            series = [weights[layer][pair] for weights in self._weights]
-            axes.plot(self._iterations, series, label=f"pair {pair}", linewidth=1)
+        for bottom in self._weights[0][layer]:
+            series = [weights[layer][bottom] for weights in self._weights]
+            axes.plot(self._iterations, series, label=bottom, linewidth=1)
         axes.set_yscale("log")
         axes.legend()
         part = "" if alone else f"_{layer.replace('/', '_')}"

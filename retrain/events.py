@@ -45,7 +45,7 @@ class Displayed:
     """The loss and outputs of a displayed iteration; its update follows.
 
     `iterations` were made in the `seconds` since the last display, `interval` is the solver's.
-    `adaptive_weights` has the weights of each layer that finds its own, by layer name.
+    `adaptive_weights` has the weights of each layer that finds its own, by layer and bottom.
     """
 
     iteration: int
@@ -54,7 +54,7 @@ class Displayed:
     seconds: float
     interval: int
     outputs: Sequence[Output]
-    adaptive_weights: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    adaptive_weights: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -63,13 +63,18 @@ class FedNet:
             for name, tensor in outputs.items()
         ]
 
-    def adaptive_weights(self) -> dict[str, list[float]]:
-        """The last weights of every layer that finds its own (`layer.weights`), by layer name."""
+    def adaptive_weights(self) -> dict[str, dict[str, float]]:
+        """The last weights of every layer that finds its own (`layer.weights`), by layer name.
+
+        Each weight goes by the name of the first bottom of its pair.
+        """
         found = {}
-        for name, layer in self.net.layers.items():
+        for node, layer in zip(self.net.plan.nodes, self.net.layers.values(), strict=True):
             weights = getattr(layer, "weights", None)
             if isinstance(weights, Tensor) and weights.numel():
-                found[name] = weights.detach().flatten().tolist()
+                values = weights.detach().flatten().tolist()
+                names = node.bottom_names[:: max(1, len(node.bottom_names) // len(values))]
+                found[node.key] = dict(zip(names, values, strict=False))
         return found
 
 

@@ -80,7 +80,7 @@ class Log:
         for text in output_lines("Train", event.outputs):
             self.line("solver.cpp:258", text)
         for layer, weights in event.adaptive_weights.items():
-            shown = ", ".join(f"{weight:g}" for weight in weights)
+            shown = ", ".join(f"{name} {weight:g}" for name, weight in weights.items())
             self.line("solver.cpp:258", f"    Adaptive weights of {layer}: {shown}")
 
     @__call__.register

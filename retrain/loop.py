@@ -130,7 +130,11 @@ class Trainer:
         Raises:
             SolverError, WeightError: the snapshot does not read or belongs to another net.
         """
-        restore_snapshot(path, self.train.net, self.solver, self.policy, say=self._say)
+
+        def say(text: str) -> None:
+            self.observer(Note("sgd_solver.cpp:315", text))
+
+        restore_snapshot(path, self.train.net, self.solver, self.policy, say=say)
         self._displayed_at = self.iteration
 
     def _iterate(self) -> None:

@@ -128,6 +128,7 @@ def test_curves_of_adaptive_weights(
     assert Path("i1_rmsprop_adaptive_weights.png").read_bytes().startswith(b"\x89PNG")
     logged = re.findall(r"Adaptive weights of ada_loss: (.*)", capsys.readouterr().err)
     assert [len(line.split(", ")) for line in logged] == [5, 5]
+    assert re.match(r"heatmap_flatten [\d.]+, heatmap2_flatten [\d.]+, pred_joint_2d", logged[0])
 
 
 @pytest.mark.parametrize(
