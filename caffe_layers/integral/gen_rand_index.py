@@ -1,0 +1,126 @@
+"""GenRandIndex: sample numbers drawn at random."""
+
+from __future__ import annotations
+
+import time
+import warnings
+
+import torch
+from torch import Tensor
+
+from ..errors import DataError
+from ..layer import Shape, SourceLayer
+from ..registry import layer
+from ._sample_files import UNSET_PATH, numbers_in
+
+_FIXED_FRACTION = (16806 + 282475248 * 2147483646) / 2147483646**2
+"""The first number that C++'s default engine gives when it is made anew (about 0.13153778)."""
+
+
+@layer("GenRandIndex", "gen_rand_index_param")
+class GenRandIndex(SourceLayer):
+    """Each sample's index is uniform on index_lower_bound, ..., index_upper_bound.
+
+    Prototxt:
+
+        layer {
+          name: "gen_rand_ind" type: "GenRandIndex" top: "image_index"
+          gen_rand_index_param { index_lower_bound: 0 index_upper_bound: 1559571 batch_size: 2 }
+        }
+
+    Python: `index = GenRandIndex(index_lower_bound=0, index_upper_bound=99, batch_size=2)()`.
+
+    Args:
+        index_lower_bound: smallest index, inclusive.
+        index_upper_bound: largest index, inclusive.
+        batch_size: indices per batch N, >= 1.
+        missing_index_file: text file with a count and then that many indices never to be drawn;
+            read anew at every call. The default names none.
+        rand_generator_option: 0 and 1 draw alike. Any other value gives one constant index, as
+            Caffe's layer did, with a warning (defect F7).
+        reseed_each_second: seed torch's generator with the clock's whole seconds before each
+            batch, as Caffe's layer did. All batches of one second are then the same, and so are
+            the augmentation draws that follow (defect R1).
+
+    Bottoms: none.
+    Tops: index [N, 1].
+
+    Raises:
+        LayerError: the lower bound is above the upper.
+        DataError: missing_index_file is unreadable, or leaves no index to draw.
+
+    Source: integral repos, A.25. Draws come from torch's global CPU generator, not from C's rand.
+    """
+
+    def __init__(
+        self,
+        *,
+        index_lower_bound: int = 1,
+        index_upper_bound: int = 10000,
+        batch_size: int = 16,
+        missing_index_file: str = UNSET_PATH,
+        rand_generator_option: int = 0,
+        reseed_each_second: bool = False,
+    ) -> None:
+        super().__init__()
+        self.index_lower_bound = index_lower_bound
+        self.index_upper_bound = index_upper_bound
+        self.batch_size = batch_size
+        self.missing_index_file = missing_index_file
+        self.rand_generator_option = rand_generator_option
+        self.reseed_each_second = reseed_each_second
+
+    def setup(self, *bottom_shapes: Shape) -> None:
+        """Check the bounds."""
+        if self.index_lower_bound > self.index_upper_bound:
+            raise self.error(
+                f"index_lower_bound {self.index_lower_bound} is above index_upper_bound "
+                f"{self.index_upper_bound}"
+            )
+        if self.rand_generator_option not in (0, 1):
+            warnings.warn(
+                f"{self.label}: rand_generator_option {self.rand_generator_option} always gives "
+                f"the index {self._constant()}; set 0 to draw",
+                stacklevel=2,
+            )
+
+    def top_shapes(self, *bottom_shapes: Shape) -> tuple[Shape, ...]:
+        """One index per sample."""
+        return ((self.batch_size, 1),)
+
+    def forward(self) -> Tensor:
+        """Draw the next indices."""
+        if self.reseed_each_second:
+            torch.manual_seed(int(time.time()))
+        if self.rand_generator_option in (0, 1):
+            index = self._draw()
+        else:
+            index = torch.full((self.batch_size, 1), self._constant(), device="cpu")
+        return self.place(index.float())
+
+    def _draw(self) -> Tensor:
+        bounds = self.index_lower_bound, self.index_upper_bound + 1
+        index = torch.randint(*bounds, (self.batch_size, 1), device="cpu")
+        missing = self._missing()
+        again = torch.isin(index, missing)
+        while again.any():
+            index[again] = torch.randint(*bounds, (int(again.sum()),), device="cpu")
+            again = torch.isin(index, missing)
+        return index
+
+    def _missing(self) -> Tensor:
+        """The indices not to be drawn."""
+        path = self.missing_index_file
+        if path == UNSET_PATH:
+            return torch.empty(0, dtype=torch.int64, device="cpu")
+        count = int(numbers_in(self, path, 1)[0])
+        listed = numbers_in(self, path, 1 + count)[1:]
+        missing = torch.tensor(sorted(set(listed)), device="cpu").long()
+        low, high = self.index_lower_bound, self.index_upper_bound
+        if int(((missing >= low) & (missing <= high)).sum()) > high - low:
+            raise DataError(f"{self.label}: {path} lists every index from {low} to {high}")
+        return missing
+
+    def _constant(self) -> int:
+        count = self.index_upper_bound - self.index_lower_bound + 1
+        return int(_FIXED_FRACTION * count + self.index_lower_bound)
