@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from caffe_layers.errors import LayerError
+from caffe_layers.layer import Layer
 from caffe_layers.registry import find
 
 from .graph import Graph, Node
@@ -38,7 +40,7 @@ def _feeding(graph: Graph) -> set[int]:
     feeding: set[int] = set()
     for i, node in enumerate(graph.nodes):
         parents = [maker.get(version) for version in node.bottoms]
-        cls = find(node.type)
+        cls = _class_of(node)
         sets = [above[p] if p is not None else None for p in parents]
         learned = bool(cls.blobs) or cls.is_loss or node.type == "Input" or None in sets
         if learned or (not node.bottoms and not cls.feeds):
@@ -49,6 +51,13 @@ def _feeding(graph: Graph) -> set[int]:
         if cls.feeds:
             feeding |= mine
     return feeding
+
+
+def _class_of(node: Node) -> type[Layer]:
+    try:
+        return find(node.type)
+    except LayerError as error:
+        raise LayerError(f"{node.label}: {error}") from error
 
 
 def _renumbered(graph: Graph, nodes: tuple[Node, ...]) -> tuple[Node, ...]:

@@ -71,7 +71,7 @@ class FedNet:
         found = {}
         for node, layer in zip(self.net.plan.nodes, self.net.layers.values(), strict=True):
             weights = getattr(layer, "weights", None)
-            if isinstance(weights, Tensor) and weights.numel():
+            if isinstance(weights, Tensor) and weights.numel() and not weights.is_meta:
                 values = weights.detach().flatten().tolist()
                 names = node.bottom_names[:: max(1, len(node.bottom_names) // len(values))]
                 found[node.key] = dict(zip(names, values, strict=False))
@@ -79,16 +79,25 @@ class FedNet:
 
 
 class NetFeed:
-    """The reading side of a net as a Feed: one call reads one batch, in this process."""
+    """The reading side of a net as a Feed: one call reads one batch, in this process.
 
-    def __init__(self, net: Net, device: torch.device) -> None:
+    Args:
+        net: the reading side, on the CPU.
+        device: where the batch goes.
+        more: gives blobs that no layer of the net makes, those of Input layers.
+    """
+
+    def __init__(self, net: Net, device: torch.device, more: Feed | None = None) -> None:
         self.net = net
         self._device = device
+        self._more = more
 
     @torch.no_grad()
     def __call__(self) -> Mapping[str, Tensor]:
         """The next batch, on the device."""
-        batch = self.net()
+        batch = dict(self.net())
+        if self._more is not None:
+            batch.update(self._more())
         return {name: blob.to(self._device, non_blocking=True) for name, blob in batch.items()}
 
 
@@ -121,13 +130,7 @@ def fed_net(
             f"net '{graph.name}' has Input layers for {_listed(asked)}: it needs data layers, "
             "or a feed given in Python, to run by itself"
         )
-    return FedNet(net, _joined(NetFeed(source, device), feed if asked else None), graph)
-
-
-def _joined(own: NetFeed, given: Feed | None) -> Feed:
-    if given is None:
-        return own
-    return lambda: {**own(), **given()}
+    return FedNet(net, NetFeed(source, device, feed if asked else None), graph)
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 from caffe_layers.layer import Gradient
 from caffe_layers.registry import load_module
 from converter.graph import Graph, build_graph
-from converter.load import read_net
+from converter.load import read_with_schema
 from converter.record import Record
 from converter.schema import Schema, load_schema
 from converter.upgrade import upgrade_net
@@ -38,18 +38,24 @@ class Dialect:
         """The schema that `fork` and `protos` choose."""
         return load_schema(self.fork, tuple(self.protos))
 
-    def read(self, path: str | Path) -> Record:
-        """The upgraded NetParameter record of a prototxt, the layer modules imported first."""
+    def read(self, path: str | Path) -> tuple[Record, Schema]:
+        """The upgraded NetParameter record of a prototxt and its schema, layer modules first."""
         for module in self.layers:
             load_module(module)
-        return read_net(path, fork=self.fork, protos=self.protos)
+        return read_with_schema(path, fork=self.fork, protos=self.protos)
 
     def graph(
-        self, record: Record, *, phase: str, level: int = 0, stages: Sequence[str] = ()
+        self,
+        read: tuple[Record, Schema],
+        *,
+        phase: str,
+        level: int = 0,
+        stages: Sequence[str] = (),
     ) -> Graph:
-        """The Graph of such a record under a NetState."""
+        """The Graph of what `read` gave under a NetState."""
+        record, schema = read
         graph = build_graph(record, phase=phase, level=level, stages=stages)
-        return replace(graph, schema=self.schema)
+        return replace(graph, schema=schema)
 
 
 class SolverNets:
@@ -65,7 +71,7 @@ class SolverNets:
         self._settings = settings
         self._dialect = dialect
         self._say = say
-        self._records: dict[Path, Record] = {}
+        self._files: dict[Path, tuple[Record, Schema]] = {}
 
     def train(self, *, level: int | None = None, stages: Sequence[str] = ()) -> Graph:
         """The net to train: `net`, `train_net`, `net_param` or `train_net_param`.
@@ -85,8 +91,8 @@ class SolverNets:
                 f"it has {' and '.join(given) if given else 'none of them'}"
             )
         value = getattr(self._settings, given[0])
-        record = self._record(given[0], value, "training net")
-        return self._graph(record, "TRAIN", self._settings.train_state, level, stages)
+        read = self._read(given[0], value, "training net")
+        return self._graph(read, "TRAIN", self._settings.train_state, level, stages)
 
     def tests(self) -> list[Graph]:
         """The test nets in Caffe's order: `test_net_param`, `test_net`, then `net` or `net_param`.
@@ -107,8 +113,8 @@ class SolverNets:
             raise self._error("test_iter is set, so test_interval must be too")
         graphs = []
         for i, (name, value) in enumerate(wanted):
-            record = self._record(name, value, f"test net (#{i})")
-            graphs.append(self._graph(record, "TEST", states[i] if states else None))
+            read = self._read(name, value, f"test net (#{i})")
+            graphs.append(self._graph(read, "TEST", states[i] if states else None))
         return graphs
 
     def _test_nets(self) -> list[tuple[str, str | Record]]:
@@ -126,19 +132,19 @@ class SolverNets:
             )
         return listed + generic[:1] * left
 
-    def _record(self, name: str, value: str | Record, purpose: str) -> Record:
+    def _read(self, name: str, value: str | Record, purpose: str) -> tuple[Record, Schema]:
         if isinstance(value, Record):
             self._say(f"Creating {purpose} specified in {name}.")
-            return upgrade_net(value)
+            return upgrade_net(value), self._dialect.schema
         path = find_net(value, self._settings.file, self._say)
         self._say(f"Creating {purpose} from {name} file: {path}")
-        if path not in self._records:
-            self._records[path] = self._dialect.read(path)
-        return self._records[path]
+        if path not in self._files:
+            self._files[path] = self._dialect.read(path)
+        return self._files[path]
 
     def _graph(
         self,
-        record: Record,
+        read: tuple[Record, Schema],
         phase: str,
         solver_state: Record | None,
         level: int | None = None,
@@ -146,13 +152,13 @@ class SolverNets:
     ) -> Graph:
         """The Graph in the state that phase, net, solver and command give, the later winning."""
         settled, own = 0, ()
-        for state in (record.get("state"), solver_state):
+        for state in (read[0].get("state"), solver_state):
             if state is not None:
                 phase, settled = state.get("phase", phase), state.get("level", settled)
         if solver_state is not None:
             own = solver_state.get("stage", ())
         return self._dialect.graph(
-            record,
+            read,
             phase=phase,
             level=settled if level is None else level,
             stages=(*own, *stages),
