@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import warnings
 from collections.abc import Sequence
 from dataclasses import replace
@@ -12,6 +13,7 @@ from caffe_layers.layer import Gradient
 from caffe_layers.registry import load_module, registered
 
 from .caffemodel import read_definition
+from .errors import TextError
 from .graph import Graph, build_graph
 from .message import read_binary, read_text_file, unknown_fields
 from .net import Net, build_net
@@ -20,6 +22,7 @@ from .schema import Schema, load_schema
 from .upgrade import upgrade_net
 
 Source = str | Path
+_LOG = logging.getLogger(__name__)
 
 
 def load_net(
@@ -43,7 +46,8 @@ def load_net(
         phase: "TRAIN" or "TEST"; also sets the module's train or eval mode.
         level: NetState level for min_level and max_level rules.
         stages: NetState stages for stage and not_stage rules.
-        fork: name of a schema fragment that comes with the package, such as "integral".
+        fork: name of a schema fragment that comes with the package, such as "integral"; not
+            given, the one that knows the file's fields is found.
         protos: a fork's own .proto files, whole or fragments, with or without a package line.
         layers: importable modules whose `@layer` classes the net uses.
         gradient: backward of layers whose legacy one was not the derivative of their forward.
@@ -82,26 +86,40 @@ def load_graph(
     """The Graph of a prototxt under a NetState; arguments as for `load_net`."""
     for module in layers:
         load_module(module)
-    schema = load_schema(fork, tuple(protos))
-    record = _read(prototxt, schema)
+    record, schema = read_with_schema(prototxt, fork=fork, protos=protos)
     return replace(build_graph(record, phase=phase, level=level, stages=stages), schema=schema)
 
 
 def read_net(prototxt: Source, *, fork: str | None = None, protos: Sequence[Source] = ()) -> Record:
-    """The upgraded NetParameter record of a prototxt.
+    """The upgraded NetParameter record of a prototxt, as `read_with_schema` reads it."""
+    return read_with_schema(prototxt, fork=fork, protos=protos)[0]
+
+
+def read_with_schema(
+    prototxt: Source, *, fork: str | None = None, protos: Sequence[Source] = ()
+) -> tuple[Record, Schema]:
+    """The upgraded NetParameter record of a net's file, and the schema it was read by.
+
+    With neither `fork` nor `protos`, that is Caffe's own schema, or, where it leaves fields of the
+    file unknown, the first shipped fork that knows them all.
 
     Fields that the schema does not know are kept and printed back; one warning lists them, but
     for the parameter blocks of layer classes that are registered in Python.
+
+    Raises:
+        TextError: the file does not read; every problem with file:line:column.
     """
-    return _read(prototxt, load_schema(fork, tuple(protos)))
-
-
-def _read(prototxt: Source, schema: Schema) -> Record:
-    definition = read_definition(prototxt)
-    if definition is not None:
-        record = upgrade_net(read_binary(definition, "NetParameter", schema))
-    else:
-        record = upgrade_net(read_text_file(prototxt, "NetParameter", schema))
+    schema = load_schema(fork, tuple(protos))
+    try:
+        record, problem = _read(prototxt, schema), None
+    except TextError as error:
+        record, problem = None, error
+    if fork is None and not protos and (record is None or unknown_fields(record)):
+        record, schema = _read_by_fork(prototxt) or (record, schema)
+    if record is None:
+        assert problem is not None
+        raise problem
+    record = upgrade_net(record)
     blocks = {block for cls in registered().values() for block in cls.param_blocks}
     strange = unknown_fields(record, known_blocks=blocks)
     if strange:
@@ -110,4 +128,25 @@ def _read(prototxt: Source, schema: Schema) -> Record:
             + "\n".join(strange),
             stacklevel=4,
         )
-    return record
+    return record, schema
+
+
+def _read(prototxt: Source, schema: Schema) -> Record:
+    definition = read_definition(prototxt)
+    if definition is not None:
+        return read_binary(definition, "NetParameter", schema)
+    return read_text_file(prototxt, "NetParameter", schema)
+
+
+def _read_by_fork(prototxt: Source) -> tuple[Record, Schema] | None:
+    """The record by the first shipped fork whose schema leaves nothing unknown, if there is one."""
+    for name in load_schema().forks():
+        schema = load_schema(name)
+        try:
+            record = _read(prototxt, schema)
+        except TextError:
+            continue
+        if not unknown_fields(record):
+            _LOG.info("%s is read with the schema of the fork '%s'", prototxt, name)
+            return record, schema
+    return None

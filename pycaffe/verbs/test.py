@@ -47,8 +47,9 @@ def run(options: Namespace) -> int:
         announce(device, observer)
         dialect = dialect_of(options)
         level = 0 if options.level is None else options.level
-        record = dialect.read(options.model)
-        graph = dialect.graph(record, phase="TEST", level=level, stages=options.stage)
+        graph = dialect.graph(
+            dialect.read(options.model), phase="TEST", level=level, stages=options.stage
+        )
         fed = fed_net(graph, gradient=dialect.gradient, device=device)
         load_weights(fed.net, *options.weights)
         observer(Note("caffe.cpp:281", f"Running for {options.iterations} iterations."))
