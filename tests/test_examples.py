@@ -76,13 +76,17 @@ def test_checked_in_files_are_what_the_generator_writes(
     assert (PROTOTXT / recipe / file).read_text(encoding="utf-8") == texts[file]
 
 
-def graph_of(
-    generators: dict[str, ModuleType], folder: Path, recipe: str, depth: int, phase: str = "TRAIN"
-) -> Graph:
-    net = next(iter(generators["nets"].files(recipe, depth, folder).items()))
-    path = folder / "net.prototxt"
-    path.write_text(net[1], encoding="utf-8")
-    return load_graph(path, phase=phase, fork="integral")
+def written_net(generators: dict[str, ModuleType], folder: Path, recipe: str, depth: int) -> Path:
+    """The net of a recipe at a depth, in a file."""
+    texts = generators["nets"].files(recipe, depth, folder)
+    for path, text in texts.items():
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    return folder / recipe / "train_val.prototxt"
+
+
+def train_graph(path: Path) -> Graph:
+    return load_graph(path, phase="TRAIN")
 
 
 def layer_named(graph: Graph, name: str) -> Any:
@@ -95,9 +99,9 @@ def layer_named(graph: Graph, name: str) -> Any:
 def test_every_depth_makes_a_net(
     generators: dict[str, ModuleType], tmp_path: Path, recipe: str, depth: int, phase: Any
 ) -> None:
-    graph_of(generators, tmp_path, recipe, depth)
+    path = written_net(generators, tmp_path, recipe, depth)
     with torch.device("meta"):
-        net = load_net(tmp_path / "net.prototxt", phase=phase, fork="integral")
+        net = load_net(path, phase=phase)
     assert net.blob_shapes["heatmap2"] == net.blob_shapes["label_3dhm"]
     assert net.blob_shapes["heatmap2"][1:] == (16 * depth, 16, 16)
     assert net.blob_shapes["pred_joint_2d_s2_int"][1:] == (32,)
@@ -109,7 +113,7 @@ def test_a_depth_out_of_range_is_refused(
     generators: dict[str, ModuleType], tmp_path: Path, depth: int
 ) -> None:
     with pytest.raises(ValueError, match="1 to 64"):
-        graph_of(generators, tmp_path, "manual", depth)
+        written_net(generators, tmp_path, "manual", depth)
 
 
 @pytest.mark.parametrize(
@@ -130,7 +134,8 @@ def test_a_depth_out_of_range_is_refused(
 def test_heatmap2_starts_as_published(
     generators: dict[str, ModuleType], tmp_path: Path, recipe: str, depth: int, std: float
 ) -> None:
-    node = layer_named(graph_of(generators, tmp_path, recipe, depth), f"conv_5_d{depth}")
+    graph = train_graph(written_net(generators, tmp_path, recipe, depth))
+    node = layer_named(graph, f"conv_5_d{depth}")
     filler = node.record.get("convolution_param").get("weight_filler")
     assert filler.get("std") == pytest.approx(std, rel=1e-6)
 
@@ -141,7 +146,7 @@ def test_heatmap2_starts_as_published(
 def test_hand_set_weights_are_the_published_ones(
     generators: dict[str, ModuleType], tmp_path: Path, depth: int, weight: float
 ) -> None:
-    graph = graph_of(generators, tmp_path, "manual", depth)
+    graph = train_graph(written_net(generators, tmp_path, "manual", depth))
     given = {
         node.name: node.record.get("loss_weight")[0]
         for node in graph.nodes
@@ -182,13 +187,9 @@ COORDINATES = (
     ],
 )
 def test_adaptive_loss_pairs_are_the_memos(
-    generators: dict[str, ModuleType],
-    tmp_path: Path,
-    recipe: str,
-    name: str,
-    bottoms: tuple[str, ...],
+    recipe: str, name: str, bottoms: tuple[str, ...]
 ) -> None:
-    node = layer_named(graph_of(generators, tmp_path, recipe, 16), name)
+    node = layer_named(train_graph(PROTOTXT / recipe / "train_val.prototxt"), name)
     assert tuple(node.bottom_names) == bottoms
     assert node.record.get("loss_weight") == (1.0,)
 
@@ -282,11 +283,10 @@ def test_every_joint_lies_within_the_nets_bounds(toy: Path) -> None:
 
 def ready(recipe: str, phase: Any) -> Net:
     torch.manual_seed(11)
-    return load_net(PROTOTXT / recipe / "train_val.prototxt", phase=phase, fork="integral")
+    return load_net(PROTOTXT / recipe / "train_val.prototxt", phase=phase)
 
 
 @each_recipe
-@pytest.mark.usefixtures("toy")
 def test_a_training_step_reaches_every_learnable_blob(
     recipe: str, toy: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -326,7 +326,7 @@ def test_perfect_heatmaps_decode_to_the_error_that_quantisation_leaves(
     monkeypatch.chdir(toy)
     (toy / "toy/pose/test_index.txt").write_text("-1\n")
     (toy / "perfect.prototxt").write_text(perfect_net())
-    net = load_net("perfect.prototxt", fork="integral")
+    net = load_net("perfect.prototxt")
     outputs = net()
     expected = np.mean([quantised_error(toy / "toy" / "pose", 512 + i) for i in range(16)])
     assert outputs["error(mm)_3d_s2_max"].item() == pytest.approx(expected, rel=1e-4)
