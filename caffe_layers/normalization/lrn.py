@@ -46,7 +46,8 @@ class LRN(Layer):
         LayerError: an even local_size, or a bottom of other than 4 axes.
 
     Source: Krizhevsky et al. 2012; Caffe's lrn_layer.cpp. Across channels it has a backward of its
-    own, which takes a quarter of the time of torch's and can't be differentiated again.
+    own, which can't be differentiated again; on a CPU, forward and backward take a quarter of the
+    time of torch's (benchmarks/lrn.py).
     """
 
     def __init__(
@@ -112,6 +113,11 @@ class AcrossChannels(torch.autograd.Function):
 
 def sum_nearby(values: Tensor, reach: int) -> Tensor:
     """Each value plus those of the channels (axis 1) at most `reach` away."""
+    return sum_by_window(values, reach) if values.is_cuda else sum_by_shifts(values, reach)
+
+
+def sum_by_shifts(values: Tensor, reach: int) -> Tensor:
+    """The sum by adding whole channels: on a CPU a third of the time of a window's."""
     total = values.clone()
     for away in range(1, min(reach, values.shape[1] - 1) + 1):
         total[:, away:] += values[:, :-away]
@@ -119,9 +125,17 @@ def sum_nearby(values: Tensor, reach: int) -> Tensor:
     return total
 
 
+def sum_by_window(values: Tensor, reach: int) -> Tensor:
+    """The sum by a window over the channels: a single kernel on a GPU."""
+    lanes = values.reshape(values.shape[0], 1, values.shape[1], -1)
+    window = (2 * reach + 1, 1)
+    total = functional.avg_pool2d(lanes, window, 1, (reach, 0), divisor_override=1)
+    return total.view(values.shape)
+
+
 def inverse_power(s: Tensor, beta: float) -> Tensor:
-    """s^-beta; the usual 0.75 by two square roots, in a third of the time."""
-    if beta != 0.75:
+    """s^-beta; on a CPU the usual 0.75 by two square roots, in a third of the time."""
+    if beta != 0.75 or s.is_cuda:
         return s.pow(-beta)
     root = s.rsqrt()
     return root.sqrt() * root
