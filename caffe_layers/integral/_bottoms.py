@@ -56,3 +56,15 @@ def need_equal_counts(layer: Layer, first: Shape, second: Shape, per_sample: int
             raise layer.error(
                 f"wants two bottoms [N, {per_sample}], found {list(first)} and {list(second)}"
             )
+
+
+def need_one_index_each(layer: Layer, samples: Shape, index: Shape) -> None:
+    """A bottom of N samples, and an index for each.
+
+    Raises:
+        LayerError: another number of indices.
+    """
+    if not samples or samples[0] != prod(index):
+        raise layer.error(
+            f"wants one index per sample, found samples {list(samples)} and indices {list(index)}"
+        )
