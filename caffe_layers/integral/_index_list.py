@@ -1,0 +1,32 @@
+"""Going through a list file word by word, the place kept in a state file."""
+
+from __future__ import annotations
+
+import math
+
+from ..errors import DataError
+from ..layer import Layer
+from ._sample_files import text_of, whole_number_in
+from ._saving import save_text
+
+
+def next_words(layer: Layer, list_path: str, state_path: str, batch: int, count: int) -> list[str]:
+    """The next `batch` words of a list of `count`, and where that leaves the state k.
+
+    Per batch: skip k ← (k + 1) mod count words, then take one per sample while k goes on modulo
+    count. At the end of the list its last word repeats until the batch is full (defect F6).
+
+    Raises:
+        DataError: a file is missing, the state is no number, or the list ends before its turn.
+    """
+    last = whole_number_in(layer, state_path, "write -1 into it to begin at the first entry")
+    first = int(math.fmod(last + 1, count))  # C's remainder
+    words = text_of(layer, list_path).split()
+    if not 0 <= first < len(words):
+        raise DataError(
+            f"{layer.label}: entry {first} of {list_path} is wanted, it has {len(words)}; "
+            f"correct num_of_samples, {count}, or write -1 into {state_path}"
+        )
+    taken = words[first : first + batch]
+    save_text(layer, state_path, f"{(first + batch - 1) % count}\n")
+    return taken + [words[-1]] * (batch - len(taken))
