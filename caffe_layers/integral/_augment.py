@@ -28,16 +28,16 @@ GREY = (128, 128, 128)
 class Augmentation:
     """How far samples may be changed: the fields of transform_param that are read."""
 
-    flip_prob: float
-    max_rotate_degree: float
-    crop_size_x: int
-    crop_size_y: int
     scale_prob: float
     scale_min: float
     scale_max: float
     target_dist: float
+    max_rotate_degree: float
     center_perterb_max: float
+    flip_prob: float
     transform_body_joint: bool
+    crop_size_x: int
+    crop_size_y: int
 
 
 def augment(

@@ -137,17 +137,12 @@ the block that this layer does not read.
         test_is_flip: bool = False,
     ) -> None:
         super().__init__()
+        scaling = (scale_prob, scale_min, scale_max, target_dist)
         self.how = Augmentation(
-            flip_prob=float32(flip_prob),
-            max_rotate_degree=float32(max_rotate_degree),
+            *map(float32, (*scaling, max_rotate_degree, center_perterb_max, flip_prob)),
+            transform_body_joint=transform_body_joint,
             crop_size_x=crop_size_x,
             crop_size_y=crop_size_y,
-            scale_prob=float32(scale_prob),
-            scale_min=float32(scale_min),
-            scale_max=float32(scale_max),
-            target_dist=float32(target_dist),
-            center_perterb_max=float32(center_perterb_max),
-            transform_body_joint=transform_body_joint,
         )
         self.num_parts = num_parts
         self.file_name_file_prefix = file_name_file_prefix
