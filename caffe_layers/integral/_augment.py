@@ -25,19 +25,25 @@ GREY = (128, 128, 128)
 
 
 @dataclass(frozen=True, slots=True)
-class Augmentation:
-    """How far samples may be changed: the fields of transform_param that are read."""
+class Scaling:
+    """How often a sample is scaled at random, between what, and the size aimed at."""
 
     scale_prob: float
     scale_min: float
     scale_max: float
     target_dist: float
+
+
+@dataclass(frozen=True, slots=True)
+class Augmentation:
+    """How far samples may be changed: the fields of transform_param that are read."""
+
+    scaling: Scaling
     max_rotate_degree: float
     center_perterb_max: float
+    crop_size: tuple[int, int]
     flip_prob: float
     transform_body_joint: bool
-    crop_size_x: int
-    crop_size_y: int
 
 
 def augment(
@@ -48,7 +54,7 @@ def augment(
     Args:
         size: size of the person as a share of that at which no scaling is needed.
     """
-    image, points = _scale(image, points, _scale_factor(size, how, dice))
+    image, points = _scale(image, points, _scale_factor(size, how.scaling, dice))
     image, points = _rotate(image, points, np.float32((dice() - 0.5) * 2 * how.max_rotate_degree))
     image, points = _crop(image, points, how, (dice(), dice()))
     if dice() <= how.flip_prob:
@@ -56,9 +62,9 @@ def augment(
     return image, points
 
 
-def _scale_factor(size: float, how: Augmentation, dice: Callable[[], float]) -> np.float32:
+def _scale_factor(size: float, how: Scaling, dice: Callable[[], float]) -> np.float32:
     multiplier = np.float32(1)
-    if not dice() > how.scale_prob:
+    if not dice() > np.float32(how.scale_prob):
         low, high = np.float32(how.scale_min), np.float32(how.scale_max)
         multiplier = (high - low) * np.float32(dice()) + low
     return np.float32(how.target_dist) / np.float32(size) * multiplier
@@ -111,8 +117,9 @@ def _crop(
 ) -> tuple[Image, Points]:
     offset = [np.float32(int((draw - 0.5) * 2 * how.center_perterb_max)) for draw in draws]
     x, y = (int(place) for place in points[-1] + np.array(offset, np.float32))
-    left, top = x - how.crop_size_x // 2, y - how.crop_size_y // 2
-    crop = _window(image, left, top, how.crop_size_x, how.crop_size_y)
+    width, height = how.crop_size
+    left, top = x - width // 2, y - height // 2
+    crop = _window(image, left, top, width, height)
     return crop, points - np.array((left, top), np.float32)
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from ..errors import DataError
 from ..layer import Layer, Shape
 from ..registry import layer
-from ._augment import Augmentation, augment
+from ._augment import Augmentation, Scaling, augment
 from ._float32 import float32
 from ._joints import PART_JOINTS
 from ._sample_files import image_named_in, indices_of
@@ -137,12 +137,13 @@ the block that this layer does not read.
         test_is_flip: bool = False,
     ) -> None:
         super().__init__()
-        scaling = (scale_prob, scale_min, scale_max, target_dist)
         self.how = Augmentation(
-            *map(float32, (*scaling, max_rotate_degree, center_perterb_max, flip_prob)),
+            scaling=Scaling(scale_prob, scale_min, scale_max, target_dist),
+            max_rotate_degree=float32(max_rotate_degree),
+            center_perterb_max=float32(center_perterb_max),
+            crop_size=(crop_size_x, crop_size_y),
+            flip_prob=float32(flip_prob),
             transform_body_joint=transform_body_joint,
-            crop_size_x=crop_size_x,
-            crop_size_y=crop_size_y,
         )
         self.num_parts = num_parts
         self.file_name_file_prefix = file_name_file_prefix
@@ -168,8 +169,8 @@ the block that this layer does not read.
     def top_shapes(self, *bottom_shapes: Shape) -> tuple[Shape, ...]:
         """Crops and joints; no file is touched."""
         batch = bottom_shapes[0][0]
-        crop = (self.how.crop_size_y, self.how.crop_size_x)
-        return (batch, 3, *crop), (batch, 2 * self.num_parts)
+        width, height = self.how.crop_size
+        return (batch, 3, height, width), (batch, 2 * self.num_parts)
 
     def forward(
         self, index: Tensor, center_x: Tensor, center_y: Tensor, size: Tensor, joints: Tensor
