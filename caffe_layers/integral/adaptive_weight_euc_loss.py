@@ -100,8 +100,8 @@ class AdaptiveWeightEucLoss(Layer):
             loss, weights = _formula(batch, pairs)
         else:
             loss, weights = _in_two_passes(batch, pairs)
-        if torch.compiler.is_dynamo_compiling() or not torch.compiler.is_compiling():
-            self.weights = weights  # a graph being exported has no place to keep them
+        if not _exporting():
+            self.weights = weights  # an exported graph has no place to keep them
         return loss
 
     def _as_read(self, prediction: Tensor, label: Tensor) -> tuple[Tensor, Tensor]:
@@ -109,6 +109,10 @@ class AdaptiveWeightEucLoss(Layer):
             count = prediction.shape[0] * prediction.shape[1]
             return prediction.reshape(-1)[:count], label.reshape(-1)[:count]
         return prediction, label.reshape(prediction.shape)
+
+
+# torch below 2.7 does not tell exporting from compiling
+_exporting = getattr(torch.compiler, "is_exporting", torch.compiler.is_compiling)
 
 
 def _in_two_passes(batch: int, pairs: Sequence[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
