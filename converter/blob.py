@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
+
+from caffe_layers.errors import DataError
 
 from .stored import StoredBlob
 from .wire import (
@@ -39,6 +42,24 @@ _DIFF_FIELDS = (13, 9, 6)
 
 Chunks = list[bytes | memoryview]
 """Bytes in pieces, to be written one after the other: arrays are not copied to join them."""
+
+
+def read_blob(path: str) -> Array:
+    """The numbers of a file that holds one BlobProto: a mean or a matrix, `.binaryproto`.
+
+    This is the decoder that layers which name such files are given.
+
+    Raises:
+        DataError: the file is missing or holds no blob.
+    """
+    try:
+        content = Path(path).read_bytes()
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror}") from error
+    try:
+        return blob_from_bytes(content).data
+    except WireError as error:
+        raise DataError(f"{path}: is no blob (.binaryproto): {error}") from error
 
 
 def blob_from_bytes(buffer: Buffer, start: int = 0, end: int | None = None) -> StoredBlob:

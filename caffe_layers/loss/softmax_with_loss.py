@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -11,7 +11,9 @@ from torch import Tensor
 from ..layer import Layer, Shape
 from ..registry import layer
 from ..shapes import canonical_axis
+from ._floored import floored
 from ._labels import check_labels, check_places
+from ._normalizer import Normalization, normalizer
 
 FLOOR = math.log(torch.finfo(torch.float32).tiny)
 """log of the least probability that counts."""
@@ -71,7 +73,7 @@ class SoftmaxWithLoss(Layer):
         self.axis = axis
         self.ignore_label = ignore_label
         old_form = normalize is False and normalization == "VALID"
-        self.normalization = "BATCH_SIZE" if old_form else normalization
+        self.normalization: Normalization = "BATCH_SIZE" if old_form else normalization
         self.tops = tops
 
     def setup(self, *bottom_shapes: Shape) -> None:
@@ -89,34 +91,17 @@ class SoftmaxWithLoss(Layer):
         if valid is not None:
             label = label.where(valid, 0)
         check_labels(label, scores.shape[self.axis], self.error)
-        of_label = Floored.apply(log_p.gather(self.axis, label))  # type: ignore[no-untyped-call] # torch types it so
+        of_label = floored(log_p.gather(self.axis, label), FLOOR)
         if valid is not None:
             of_label = of_label.where(valid, 0)
-        loss = -of_label.sum() / self._normalizer(label, valid)
+        divisor = normalizer(
+            self.normalization,
+            places=label.numel(),
+            items=math.prod(label.shape[: self.axis]),
+            valid=valid,
+        )
+        loss = -of_label.sum() / divisor
         return (loss, log_p.detach().exp()) if self.tops == 2 else loss
-
-    def _normalizer(self, label: Tensor, valid: Tensor | None) -> float | Tensor:
-        if self.normalization == "NONE":
-            return 1.0
-        if self.normalization == "BATCH_SIZE":
-            return max(1.0, math.prod(label.shape[: self.axis]))
-        if self.normalization == "VALID" and valid is not None:
-            return valid.sum().clamp(min=1)
-        return max(1.0, label.numel())
-
-
-class Floored(torch.autograd.Function):
-    """max(log p, FLOOR) whose gradient is that of log p."""
-
-    @staticmethod
-    def forward(ctx: Any, log_p: Tensor) -> Tensor:
-        """Clamp."""
-        return log_p.clamp(min=FLOOR)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
-        """Pass through."""
-        return gradients[0]
 
 
 def _places(scores: Tensor, axis: int) -> tuple[int, ...]:
