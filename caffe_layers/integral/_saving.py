@@ -5,6 +5,7 @@ The Caffe layers never made a folder and said nothing when a file could not be w
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 
@@ -42,5 +43,6 @@ def _save(layer: Layer, path: str, content: bytes) -> None:
         beside.write_bytes(content)
         beside.replace(target)
     except OSError as error:
-        beside.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            beside.unlink()
         raise DataError(f"{layer.label}: cannot write {path}: {error.strerror}") from error
