@@ -73,6 +73,7 @@ class Graph:
     `outputs` maps the name of every top nobody reads to its version, in Caffe's (alphabetical)
     order. `inputs` are versions that come from outside though no layer makes them: empty but for
     the computing half of a split net. `schema` is what the records were read by, where a file was.
+    `allow_python` is the user's permission to run the classes that "Python" layers name.
     """
 
     name: str
@@ -85,6 +86,7 @@ class Graph:
     force_backward: bool = False
     last_versions: Mapping[str, str] = field(default_factory=dict)
     schema: Schema | None = field(default=None, compare=False, repr=False)
+    allow_python: bool = False
 
 
 def build_graph(

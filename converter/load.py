@@ -36,6 +36,7 @@ def load_net(
     protos: Sequence[Source] = (),
     layers: Sequence[str] = (),
     gradient: Gradient = "legacy",
+    allow_python: bool = False,
 ) -> Net:
     """The net a prototxt describes, as a torch module: `load_net("deploy.prototxt")(data=x)`.
 
@@ -51,6 +52,7 @@ def load_net(
         protos: a fork's own .proto files, whole or fragments, with or without a package line.
         layers: importable modules whose `@layer` classes the net uses.
         gradient: backward of layers whose legacy one was not the derivative of their forward.
+        allow_python: run the classes that layers of type "Python" name: the file's own code.
 
     Returns:
         The Net on the CPU, its weights filled as the prototxt says where no file gave them.
@@ -62,7 +64,14 @@ def load_net(
         WeightError: a weight file does not read or does not fit.
     """
     graph = load_graph(
-        prototxt, phase=phase, level=level, stages=stages, fork=fork, protos=protos, layers=layers
+        prototxt,
+        phase=phase,
+        level=level,
+        stages=stages,
+        fork=fork,
+        protos=protos,
+        layers=layers,
+        allow_python=allow_python,
     )
     net = build_net(graph, gradient=gradient)
     if weights is not None:
@@ -82,12 +91,14 @@ def load_graph(
     fork: str | None = None,
     protos: Sequence[Source] = (),
     layers: Sequence[str] = (),
+    allow_python: bool = False,
 ) -> Graph:
     """The Graph of a prototxt under a NetState; arguments as for `load_net`."""
     for module in layers:
         load_module(module)
     record, schema = read_with_schema(prototxt, fork=fork, protos=protos)
-    return replace(build_graph(record, phase=phase, level=level, stages=stages), schema=schema)
+    graph = build_graph(record, phase=phase, level=level, stages=stages)
+    return replace(graph, schema=schema, allow_python=allow_python)
 
 
 def read_net(prototxt: Source, *, fork: str | None = None, protos: Sequence[Source] = ()) -> Record:

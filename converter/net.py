@@ -169,7 +169,7 @@ def build_net(
         LayerError: unknown type, parameters or shapes that do not fit; names the layer's place.
         GraphError: parameters that cannot be shared.
     """
-    layers = [_make_layer(node, gradient) for node in graph.nodes]
+    layers = [_make_layer(graph, node, gradient) for node in graph.nodes]
     shapes: dict[str, Shape] = {name: _input_shape(name, input_shapes) for name in graph.inputs}
     for node, layer in zip(graph.nodes, layers, strict=True):
         tops = _settle_shapes(node, layer, tuple(shapes[b] for b in node.bottoms))
@@ -195,13 +195,15 @@ def build_net(
     return net
 
 
-def _make_layer(node: Node, gradient: Gradient) -> Layer:
+def _make_layer(graph: Graph, node: Node, gradient: Gradient) -> Layer:
     try:
         cls = find(node.type)
         own = {
             "gradient": gradient,
             "tops": max(len(node.tops), 1),
             "top_names": node.top_names,
+            "phase": node.record.get("phase", graph.phase),
+            "allow_python": graph.allow_python,
         }
         layer = cls(**layer_arguments(cls, node, own))
     except (LayerError, TypeError, ValueError) as error:
