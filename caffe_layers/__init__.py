@@ -4,13 +4,11 @@ Nothing is imported until it is asked for: `from caffe_layers import AdaptiveWei
 the layer classes (and torch) then, and any registered layer type can be taken by its name.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 
 def __getattr__(name: str) -> Any:
-    if name.startswith("_"):
+    if name.startswith("_") or name == "plugin":  # a folder that must import without torch
         raise AttributeError(name)
     from .registry import registered
 

@@ -1,7 +1,5 @@
 """The errors a layer can raise; converter/errors.py adds those of files, graphs and weights."""
 
-from __future__ import annotations
-
 
 class CaffeError(Exception):
     """Root of every error this project raises on purpose: one clear line for the user."""
