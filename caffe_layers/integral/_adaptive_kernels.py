@@ -1,9 +1,9 @@
 """Σ|p - l|, Σ(p - l)² and scale·(p - l) of a pair, with no full-size temporary but the gradient.
 
-With CUDA and Triton, forward and backward are one kernel each, and the residual is never stored.
-On the CPU the memory that will hold the gradient is taken at once and serves as the forward
-pass's scratch: touching a fresh page costs more than reading or filling it, so it should happen
-once. Whatever is left (half precision, no gradient wanted) is worked through in small pieces.
+With CUDA and Triton, forward and backward are one kernel each. On the CPU the forward pass is
+OpenCV's norm of a difference, which needs no room at all, over as many slabs as there are
+threads, and the backward pass is the one fused kernel that torch has for it. What is left (half
+precision, unusual strides) is worked through in small pieces.
 """
 
 from __future__ import annotations
@@ -14,54 +14,68 @@ import importlib
 import importlib.util
 import mmap
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import cv2
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 _PIECE = 1 << 20
 _ROW = 1024
+_LONGEST_ROW = 1 << 30  # OpenCV counts columns in 32 bits
 _HUGE = 1 << 23  # bytes
 _SUM = 2  # torch's number for reduction="sum"
 
 
-def gradient_room(prediction: Tensor, label: Tensor) -> Tensor | None:
-    """Memory that can be scratch now and the gradient later; None where that saves nothing."""
-    if prediction.device.type != "cpu" or not prediction.dtype == label.dtype == _wide(label):
-        return None
-    room = torch.empty(prediction.shape, dtype=prediction.dtype)
-    _ask_for_huge_pages(room)
-    return room
-
-
-def residual_sums(prediction: Tensor, label: Tensor, room: Tensor | None = None) -> Tensor:
-    """[Σ|p - l|, Σ(p - l)²] in float64 (float32 on a device without it); overwrites `room`."""
-    if room is not None:
-        return _destructive_sums(torch.sub(prediction, label, out=room))
-    if _triton_takes(prediction, label):
+def residual_sums(prediction: Tensor, label: Tensor) -> Tensor:
+    """[Σ|p - l|, Σ(p - l)²] in float64 (float32 on a device without it)."""
+    flat = prediction.is_contiguous() and label.is_contiguous()
+    if flat and _triton_runs_on(prediction):
         return _triton().residual_sums(prediction, label)
-    piece = prediction.new_empty(min(_PIECE, prediction.numel()), dtype=_wide(prediction, label))
+    if flat and _on_cpu_in_one_dtype(prediction, label):
+        return _opencv_sums(prediction.detach().view(1, -1), label.detach().view(1, -1))
+    room = prediction.new_empty(min(_PIECE, prediction.numel()), dtype=_wide(prediction, label))
     sums = []
     for part, truth in _pieces(prediction, label):
-        residual = piece[: part.numel()].view(part.shape)
+        residual = room[: part.numel()].view(part.shape)
         sums.append(_destructive_sums(torch.sub(part, truth, out=residual)))
     return torch.stack(sums).sum(0)
 
 
-def scaled_residual(
-    prediction: Tensor, label: Tensor, scale: Tensor, room: Tensor | None = None
-) -> Tensor:
-    """`scale`·(p - l) in the prediction's dtype, in `room` if given; `scale` is a scalar tensor."""
-    if room is not None:
-        backward = torch.ops.aten.mse_loss_backward.grad_input  # the fused kernel torch has for it
-        return backward((scale / 2).to(room.dtype), prediction, label, _SUM, grad_input=room)
-    if _triton_takes(prediction, label):
+def scaled_residual(prediction: Tensor, label: Tensor, scale: Tensor) -> Tensor:
+    """`scale`·(p - l) in the prediction's dtype; `scale` is a scalar tensor."""
+    flat = prediction.is_contiguous() and label.is_contiguous()
+    if flat and _triton_runs_on(prediction):
         return _triton().scaled_residual(prediction, label, scale)
-    wide = _wide(prediction, label)
     result = torch.empty_like(prediction)
+    if _on_cpu_in_one_dtype(prediction, label):
+        _ask_for_huge_pages(result)
+        backward = torch.ops.aten.mse_loss_backward.grad_input
+        half = (scale / 2).to(result.dtype)
+        return backward(half, prediction, label, _SUM, grad_input=result)
+    factor = scale.to(_wide(prediction, label))
     for part, truth, place in _pieces(prediction, label, result):
-        place.copy_((part.to(wide) - truth).mul_(scale.to(wide)))
+        place.copy_((part.to(factor.dtype) - truth).mul_(factor))
     return result
+
+
+def _opencv_sums(prediction: Tensor, label: Tensor) -> Tensor:
+    """Both sums of two rows [1, n], each slab in a thread of its own."""
+    count = prediction.numel()
+    slabs = min(-(-count // _PIECE), max(torch.get_num_threads(), -(-count // _LONGEST_ROW)))
+    rows = (np.array_split(bottom.numpy(), slabs, axis=1) for bottom in (prediction, label))
+    if slabs == 1:
+        return torch.tensor(_norms(*(row[0] for row in rows)), dtype=torch.float64)
+    with ThreadPoolExecutor(torch.get_num_threads()) as threads:
+        sums = list(threads.map(_norms, *rows))
+    return torch.tensor(sums, dtype=torch.float64).sum(0)
+
+
+def _norms(left: NDArray[Any], right: NDArray[Any]) -> tuple[float, float]:
+    return cv2.norm(left, right, cv2.NORM_L1), cv2.norm(left, right, cv2.NORM_L2SQR)
 
 
 def _destructive_sums(residual: Tensor) -> Tensor:
@@ -85,9 +99,13 @@ def _ask_for_huge_pages(fresh: Tensor) -> None:
     advise(ctypes.c_void_p(start), ctypes.c_size_t(length), mmap.MADV_HUGEPAGE)
 
 
-def _triton_takes(prediction: Tensor, label: Tensor) -> bool:
-    flat = prediction.is_contiguous() and label.is_contiguous()
-    return flat and prediction.is_cuda and importlib.util.find_spec("triton") is not None
+def _on_cpu_in_one_dtype(prediction: Tensor, label: Tensor) -> bool:
+    on_cpu = prediction.device.type == "cpu"
+    return on_cpu and prediction.dtype == label.dtype == _wide(prediction)
+
+
+def _triton_runs_on(tensor: Tensor) -> bool:
+    return tensor.is_cuda and importlib.util.find_spec("triton") is not None
 
 
 def _triton() -> Any:

@@ -14,7 +14,7 @@ from torch.autograd.function import once_differentiable
 
 from ..layer import Gradient, Layer, Shape
 from ..registry import layer
-from ._adaptive_kernels import gradient_room, residual_sums, scaled_residual
+from ._adaptive_kernels import residual_sums, scaled_residual
 
 T = TypeVar("T")
 
@@ -99,7 +99,8 @@ class AdaptiveWeightEucLoss(Layer):
         if torch.compiler.is_compiling() or bottoms[0].is_meta:
             loss, weights = _formula(batch, pairs)
         else:
-            loss, weights = _in_two_passes(batch, pairs)
+            flat = (bottom for pair in pairs for bottom in pair)
+            loss, weights = _TwoPasses.apply(batch, *flat)  # type: ignore[no-untyped-call] # untyped in torch
         if not _exporting():
             self.weights = weights  # an exported graph has no place to keep them
         return loss
@@ -115,52 +116,37 @@ class AdaptiveWeightEucLoss(Layer):
 _exporting = getattr(torch.compiler, "is_exporting", torch.compiler.is_compiling)
 
 
-def _in_two_passes(batch: int, pairs: Sequence[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
-    wanted = [torch.is_grad_enabled() and prediction.requires_grad for prediction, _ in pairs]
-    bottoms = (bottom for pair in pairs for bottom in pair)
-    outputs = _TwoPasses.apply(batch, wanted, *bottoms)  # type: ignore[no-untyped-call] # untyped in torch
-    return outputs[0], outputs[1]
-
-
 class _TwoPasses(torch.autograd.Function):
-    """Loss and weights, and the memory that waits to hold the gradients."""
+    """Loss and weights; each direction reads the bottoms and keeps nothing."""
 
     @staticmethod
-    def forward(batch: int, wanted: Sequence[bool], *bottoms: Tensor) -> tuple[Tensor | None, ...]:
+    def forward(batch: int, *bottoms: Tensor) -> tuple[Tensor, Tensor]:
         errors, squares = [], []
-        rooms: list[Tensor | None] = []
         with torch.autocast(bottoms[0].device.type, enabled=False):
-            for keep, pair in zip(wanted, _paired(bottoms), strict=True):
-                rooms.append(gradient_room(*pair) if keep else None)
-                sum_, square = residual_sums(*pair, room=rooms[-1])
-                errors.append(sum_ / pair[0].numel())
+            for prediction, label in _paired(bottoms):
+                sum_, square = residual_sums(prediction, label)
+                errors.append(sum_ / prediction.numel())
                 squares.append(square)
             weights = _weight(torch.stack(errors), torch.float32)
             loss = torch.dot(weights, torch.stack(squares)) / batch
         kind = _result_dtype(bottoms)
-        return (loss.to(kind), weights.to(kind), *rooms)
+        return loss.to(kind), weights.to(kind)
 
     @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Any, ...]) -> None:
-        _, weights, *ctx.rooms = output
-        ctx.batch, _, *bottoms = inputs
-        ctx.mark_non_differentiable(weights, *(room for room in ctx.rooms if room is not None))
-        ctx.set_materialize_grads(False)  # or backward is handed zeros as large as the rooms
-        ctx.save_for_backward(weights, *bottoms)
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
+        ctx.batch, *bottoms = inputs
+        ctx.mark_non_differentiable(output[1])
+        ctx.save_for_backward(output[1], *bottoms)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, loss_diff: Tensor, *_: Any) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, loss_diff: Tensor, _: Any) -> tuple[Tensor | None, ...]:
         weights, *bottoms = ctx.saved_tensors
         scales = weights * loss_diff * (2 / ctx.batch)
-        diffs: list[Tensor | None] = [None, None]
+        diffs: list[Tensor | None] = [None]
         for index, pair in enumerate(_paired(bottoms)):
-            diff = None
-            if ctx.needs_input_grad[2 + 2 * index]:
-                room = ctx.rooms[index] if ctx.rooms[index] is not None else gradient_room(*pair)
-                ctx.rooms[index] = None  # what is handed out is not ours to write again
-                diff = scaled_residual(*pair, scales[index], room=room)
-            diffs += [diff, None]
+            wanted = ctx.needs_input_grad[1 + 2 * index]
+            diffs += [scaled_residual(*pair, scales[index]) if wanted else None, None]
         return tuple(diffs)
 
 
