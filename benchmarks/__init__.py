@@ -1,0 +1,1 @@
+"""Measurements: run from the root of the clone, such as `python -m benchmarks.corpus`."""

@@ -1,0 +1,275 @@
+"""Nets without their data: readers replaced by inputs of the declared or inferred shape.
+
+A reader's tops get what its prototxt declares (batch_size, crop_size, new_height, MemoryData's
+sizes), labels the shape that their loss wants; what nothing declares is a picture, of the first
+size in `PICTURES` with which the whole net fits together.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from caffe_layers.errors import LayerError
+from caffe_layers.layer import Shape
+from caffe_layers.registry import registered
+from converter.errors import GraphError
+from converter.feed_split import split_feed
+from converter.graph import Graph, Node
+from converter.net import Net, build_net
+from converter.record import Record
+
+PICTURES = (
+    *((3, 32, 32), (1, 28, 28), (2, 28, 28), (3, 64, 64), (3, 128, 128), (3, 224, 224)),
+    *((3, 227, 227), (3, 256, 256), (3, 320, 320), (3, 512, 512), (6, 227, 227), (10, 224, 224)),
+)
+"""Channels, height and width tried in turn where no prototxt declares them."""
+READERS = {
+    "Data": "data_param",
+    "ImageData": "image_data_param",
+    "WindowData": "window_data_param",
+    "HDF5Data": "hdf5_data_param",
+    "MemoryData": "memory_data_param",
+}
+LOSSES_OF_CLASSES = {
+    "SoftmaxWithLoss": "softmax_param",
+    "Accuracy": "accuracy_param",
+    "InfogainLoss": "infogain_loss_param",
+    "HingeLoss": "",
+    "MultinomialLogisticLoss": "",
+}
+"""Layers whose bottom 1 is labels, and the block that has the classes' axis."""
+LOSSES_OF_EQUALS = {"EuclideanLoss", "SigmoidCrossEntropyLoss", "SmoothL1Loss", "L1Loss"}
+SHAPE_ONLY = {"Slice", "Split", "Reshape", "Flatten", "Concat", "Crop"}
+"""Layers that hand labels on unchanged."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fed:
+    """A net that runs without its data, and what to feed it."""
+
+    net: Net
+    inputs: dict[str, Tensor]
+    replaced: tuple[str, ...]
+    """Types of the layers whose place inputs took."""
+
+
+def feed(graph: Graph, *, batch: int, fill: bool = True) -> Fed:
+    """The net of a graph on synthetic inputs, in the smallest batch up to `batch` that is legal.
+
+    Raises:
+        GraphError, LayerError: it does not fit together with any picture.
+    """
+    cut = [node for node in graph.nodes if _is_cut(node)]
+    first: LayerError | GraphError | None = None
+    for size in dict.fromkeys((batch, None)):
+        small = graph if size is None else _shrunk(graph, size)
+        for picture in PICTURES:
+            try:
+                shapes = _Settling(small, cut, picture, size).run()
+                fed = _with_inputs(small, cut, shapes)
+                feeding, computing = split_feed(fed)
+                made = build_net(feeding, fill=False).blob_shapes if feeding.nodes else {}
+                net = build_net(computing, input_shapes=made, fill=fill)
+            except (LayerError, GraphError) as error:
+                first = first or error
+                if not cut:
+                    break
+                continue
+            kinds = tuple(sorted({node.type for node in (*cut, *feeding.nodes)}))
+            return Fed(net, _values(net), kinds)
+    assert first is not None
+    raise first
+
+
+def _is_cut(node: Node) -> bool:
+    """Whether a layer's data is not here: Caffe's readers, Python, a fork's unknown source."""
+    if node.type in READERS or node.type == "Python":
+        return True
+    return not node.bottoms and node.type not in registered()
+
+
+# Shapes
+
+
+class _Settling:
+    """Finds the shape of each top of the cut layers, going from consumer to consumer."""
+
+    def __init__(
+        self, graph: Graph, cut: list[Node], picture: tuple[int, ...], batch: int | None
+    ) -> None:
+        self.graph, self.cut, self.picture, self.batch = graph, cut, picture, batch
+        self.shapes: dict[str, Shape] = {}
+        keys = {node.key for node in cut}
+        self.users: dict[str, list[tuple[int, int]]] = {top: [] for n in cut for top in n.tops}
+        for index, node in enumerate(graph.nodes):
+            if node.key not in keys:
+                for place, bottom in enumerate(node.bottoms):
+                    self.users.get(bottom, []).append((index, place))
+
+    def run(self) -> dict[str, Shape]:
+        for node in self.cut:
+            self.shapes.update(_declared(node, self.batch, self.picture))
+        open_tops = [top for top in self.users if top not in self.shapes]
+        for top in sorted(open_tops, key=lambda top: min(self.users[top], default=(0, 0))):
+            self.shapes[top] = self._wanted(top)
+        return self.shapes
+
+    def _wanted(self, top: str) -> Shape:
+        size = self.batch if self.batch is not None else self._declared_batch()
+        for index, place in self.users[top]:
+            node = self.graph.nodes[index]
+            if node.type in LOSSES_OF_CLASSES and place == 1:
+                shape = self._shape_before(index, node.bottoms[0])
+                axis = _class_axis(node) % len(shape)
+                return (*shape[:axis], *shape[axis + 1 :])
+            if node.type in LOSSES_OF_EQUALS and place > 0:
+                return self._shape_before(index, node.bottoms[0])
+            if node.type in LOSSES_OF_CLASSES and place == 0:
+                return (size, 10)
+            if node.type in LOSSES_OF_EQUALS:
+                return (size, 4)
+        return (size, *self.picture) if self.users[top] else (size,)
+
+    def _declared_batch(self) -> int:
+        blocks = (node.record.get(READERS.get(node.type, "")) for node in self.cut)
+        sizes = (block.get("batch_size") for block in blocks if block is not None)
+        return next((size for size in sizes if size), 1)
+
+    def _shape_before(self, index: int, version: str) -> Shape:
+        """Shape of a blob that the nodes before `index` make."""
+        shapes = {top: self.shapes.get(top, (1,)) for top in self.users}
+        if version in shapes:
+            return shapes[version]
+        part = _with_inputs(replace(self.graph, nodes=self.graph.nodes[:index]), self.cut, shapes)
+        return build_net(replace(part, outputs={}), fill=False).blob_shapes[version]
+
+
+def _class_axis(node: Node) -> int:
+    block = node.record.get(LOSSES_OF_CLASSES[node.type])
+    return 1 if block is None else block.get("axis", 1)
+
+
+def _declared(node: Node, batch: int | None, picture: tuple[int, ...]) -> dict[str, Shape]:
+    """Shapes of the tops of one of Caffe's own readers; nothing of HDF5Data and others."""
+    block = node.record.get(READERS.get(node.type, ""))
+    if block is None or node.type == "HDF5Data":
+        return {}
+    size = batch if batch is not None else block.get("batch_size", 1)
+    channels, height, width = picture
+    transform = node.record.get("transform_param")
+    crop = next((b["crop_size"] for b in (transform, block) if b and b.get("crop_size")), 0)
+    if node.type == "MemoryData":
+        channels, height, width = (block[name] for name in ("channels", "height", "width"))
+    elif crop:
+        height = width = crop
+    elif block.get("new_height"):
+        height, width = block["new_height"], block["new_width"]
+    if node.type == "ImageData" and not block.get("is_color", True):
+        channels = 1
+    shapes: list[Shape] = [(size, channels, height, width), *[(size,)] * (len(node.tops) - 1)]
+    return dict(zip(node.tops, shapes, strict=True))
+
+
+def _with_inputs(graph: Graph, cut: list[Node], shapes: Mapping[str, Shape]) -> Graph:
+    """The graph with Input layers in the place of the cut ones."""
+    keys = {node.key for node in cut}
+    nodes = tuple(_input(n, shapes) if n.key in keys else n for n in graph.nodes)
+    read = {bottom for node in nodes for bottom in node.bottoms}
+    lost = {bottom for node in cut for bottom in node.bottoms} - read
+    outputs = {**graph.outputs, **{version: version for version in lost}}
+    return replace(graph, nodes=nodes, outputs=outputs)
+
+
+def _input(node: Node, shapes: Mapping[str, Shape]) -> Node:
+    blobs = tuple(Record("BlobShape", {"dim": shapes[top]}) for top in node.tops)
+    record = Record(
+        "LayerParameter",
+        {
+            "name": node.name,
+            "type": "Input",
+            "top": node.top_names,
+            "input_param": Record("InputParameter", {"shape": blobs}),
+        },
+        where=node.record.where,
+    )
+    return replace(node, type="Input", record=record, bottoms=(), loss_weights=None, params=())
+
+
+def _shrunk(graph: Graph, batch: int) -> Graph:
+    """Input layers of pictures with a smaller first axis, all that have the same one alike."""
+    declared = [
+        shape["dim"]
+        for node in graph.nodes
+        if node.type == "Input" and "input_param" in node.record
+        for shape in node.record["input_param"].get("shape", ())
+    ]
+    large = {dims[0] for dims in declared if len(dims) == 4 and dims[0] > batch}
+    nodes = tuple(_shrunk_input(node, batch, large) for node in graph.nodes)
+    return replace(graph, nodes=nodes)
+
+
+def _shrunk_input(node: Node, batch: int, large: set[int]) -> Node:
+    if node.type != "Input" or "input_param" not in node.record:
+        return node
+    shapes = tuple(
+        shape.having(dim=(batch, *shape["dim"][1:])) if shape["dim"][0] in large else shape
+        for shape in node.record["input_param"].get("shape", ())
+    )
+    block = node.record["input_param"].having(shape=shapes)
+    return replace(node, record=node.record.having(input_param=block))
+
+
+# Values
+
+
+def _values(net: Net) -> dict[str, Tensor]:
+    """Random blobs: labels in the range of their classes, all else between -0.5 and 0.5."""
+    values = {}
+    for name in net.inputs:
+        shape, count = net.blob_shapes[name], _class_count(net, name)
+        if count is None:
+            values[name] = torch.rand(shape) - 0.5
+        else:
+            values[name] = torch.randint(count, shape).float()
+    return values
+
+
+def _class_count(net: Net, name: str) -> int | None:
+    """How many values a blob of labels may take: the least that one of its readers allows."""
+    counts = list(_counts(net, name))
+    return min(counts) if counts else None
+
+
+def _counts(net: Net, version: str) -> Iterator[int]:
+    for node in net.plan.nodes:
+        for place, bottom in enumerate(node.bottoms):
+            if bottom != version:
+                continue
+            if node.type in LOSSES_OF_CLASSES and place == 1:
+                shape = net.blob_shapes[node.bottoms[0]]
+                yield shape[_class_axis(node) % len(shape)]
+            elif (node.type == "SigmoidCrossEntropyLoss" and place == 1) or (node.type, place) in (
+                ("ContrastiveLoss", 2),
+                ("LSTM", 1),
+                ("RNN", 1),
+            ):
+                yield 2
+            elif node.type == "Embed":
+                yield node.record["embed_param"]["input_dim"]
+            elif node.type in SHAPE_ONLY and place == 0:
+                for top in node.tops:
+                    yield from _counts(net, top)
+            elif node.type == "Filter" and place == len(node.bottoms) - 1:
+                yield 2
+
+
+def quietly_fed(graph: Graph, *, batch: int, fill: bool = True) -> Fed:
+    """`feed`, without the warnings that a user of this one net would want to see."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return feed(graph, batch=batch, fill=fill)
