@@ -68,10 +68,11 @@ def _opencv_sums(prediction: Tensor, label: Tensor) -> Tensor:
     slabs = min(-(-count // _PIECE), max(torch.get_num_threads(), -(-count // _LONGEST_ROW)))
     rows = (np.array_split(bottom.numpy(), slabs, axis=1) for bottom in (prediction, label))
     if slabs == 1:
-        return torch.tensor(_norms(*(row[0] for row in rows)), dtype=torch.float64)
-    with ThreadPoolExecutor(torch.get_num_threads()) as threads:
-        sums = list(threads.map(_norms, *rows))
-    return torch.tensor(sums, dtype=torch.float64).sum(0)
+        sums = [_norms(*(row[0] for row in rows))]
+    else:
+        with ThreadPoolExecutor(torch.get_num_threads()) as threads:
+            sums = list(threads.map(_norms, *rows))
+    return torch.tensor(sums, dtype=torch.float64, device="cpu").sum(0)
 
 
 def _norms(left: NDArray[Any], right: NDArray[Any]) -> tuple[float, float]:
