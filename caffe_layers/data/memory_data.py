@@ -91,10 +91,11 @@ class MemoryData(SourceLayer):
         Raises:
             DataError: shapes that do not fit the layer or each other.
         """
-        rows, wanted = data.shape[0] if data.ndim else 0, self.top_shapes()[0][1:]
-        if tuple(data.shape[1:]) != wanted or not rows or rows % self.batch_size:
+        rows, (_, *sizes) = data.shape[0] if data.ndim else 0, self.top_shapes()[0]
+        if list(data.shape[1:]) != sizes or not rows or rows % self.batch_size:
             raise self._wrong(
-                f"wants data {[f'n x {self.batch_size}', *wanted]}, got {list(data.shape)}"
+                f"wants rows of {sizes}, as many as a multiple of batch_size {self.batch_size}, "
+                f"got {list(data.shape)}"
             )
         count = int(np.prod(labels.shape))
         if count != rows:

@@ -29,13 +29,13 @@ class Recurrent(Layer, ABC):
     def __init__(
         self,
         *,
-        num_output: int,
-        weight_filler: Filler | None,
-        bias_filler: Filler | None,
-        debug_info: bool,
-        expose_hidden: bool,
-        gradient: Gradient,
-        tops: int | None,
+        num_output: int = 0,
+        weight_filler: Filler | None = None,
+        bias_filler: Filler | None = None,
+        debug_info: bool = False,
+        expose_hidden: bool = False,
+        gradient: Gradient = "legacy",
+        tops: int | None = None,
     ) -> None:
         super().__init__()
         self.num_output = num_output
@@ -104,35 +104,35 @@ class Recurrent(Layer, ABC):
         if self.expose_hidden:
             states = tuple(self._exposed(state) for state in given)
         else:
-            held = tuple(self._held(name, x.shape[1]) for name in self.states)
-            states = tuple(state.clone() for state in held)
+            states = tuple(self._held(name, x.shape[1]) for name in self.states)
         outputs, last = self.run(x.flatten(2), cont, static, tuple(s.squeeze(0) for s in states))
         if self.debug_info:
             self._report(outputs)
         if self.expose_hidden:
             return (outputs, *(self._exposed(state).unsqueeze(0) for state in last))
-        with torch.no_grad():
-            for state, end in zip(held, last, strict=True):
-                state.copy_(end)
+        for name, end in zip(self.states, last, strict=True):
+            # a new tensor: a compiled net would take one written into for what it was before
+            setattr(self, name, end.detach().unsqueeze(0).clone())
         return outputs
 
     def reset_state(self) -> None:
         """Forget what was seen: the next call starts from zeros."""
         for name in self.states if not self.expose_hidden else ():
-            self.get_buffer(name).zero_()
+            setattr(self, name, torch.zeros_like(self.get_buffer(name)))
 
     def _exposed(self, state: Tensor) -> Tensor:
         return state.detach() if self.gradient == "legacy" else state
 
     def _held(self, name: str, streams: int) -> Tensor:
-        """The state of the last call; zeros for another number of streams."""
+        """The state of the last call; zeros for another number of streams.
+
+        A copy: what was made in inference mode may not take part in a backward pass.
+        """
         state = self.get_buffer(name)
         like = next(self.parameters())
         if state.shape[1] != streams or state.device != like.device or state.dtype != like.dtype:
-            with torch.inference_mode(False):
-                state = like.new_zeros(1, streams, self.num_output)
-            setattr(self, name, state)
-        return state
+            return like.new_zeros(1, streams, self.num_output)
+        return state.clone()
 
     def _report(self, outputs: Tensor) -> None:
         for step, mean in enumerate(outputs.detach().abs().mean((1, 2)).tolist(), 1):

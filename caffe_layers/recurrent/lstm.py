@@ -7,8 +7,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..fillers import Filler
-from ..layer import Gradient
 from ..registry import layer
 from ._recurrent import Recurrent, project
 
@@ -66,27 +64,6 @@ class LSTM(Recurrent):
     b_c: nn.Parameter
     W_xc_static: nn.Parameter | None
     W_hc: nn.Parameter
-
-    def __init__(
-        self,
-        *,
-        num_output: int = 0,
-        weight_filler: Filler | None = None,
-        bias_filler: Filler | None = None,
-        debug_info: bool = False,
-        expose_hidden: bool = False,
-        gradient: Gradient = "legacy",
-        tops: int | None = None,
-    ) -> None:
-        super().__init__(
-            num_output=num_output,
-            weight_filler=weight_filler,
-            bias_filler=bias_filler,
-            debug_info=debug_info,
-            expose_hidden=expose_hidden,
-            gradient=gradient,
-            tops=tops,
-        )
 
     def make_blobs(self, width: int, static_width: int | None) -> None:
         """Make the weights of the four slices, one above the other."""

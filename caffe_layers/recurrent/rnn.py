@@ -8,8 +8,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ..fillers import Filler
-from ..layer import Gradient
 from ..registry import layer
 from ._recurrent import Recurrent, project
 
@@ -66,27 +64,6 @@ class RNN(Recurrent):
     W_hh: nn.Parameter
     W_ho: nn.Parameter
     b_o: nn.Parameter
-
-    def __init__(
-        self,
-        *,
-        num_output: int = 0,
-        weight_filler: Filler | None = None,
-        bias_filler: Filler | None = None,
-        debug_info: bool = False,
-        expose_hidden: bool = False,
-        gradient: Gradient = "legacy",
-        tops: int | None = None,
-    ) -> None:
-        super().__init__(
-            num_output=num_output,
-            weight_filler=weight_filler,
-            bias_filler=bias_filler,
-            debug_info=debug_info,
-            expose_hidden=expose_hidden,
-            gradient=gradient,
-            tops=tops,
-        )
 
     def make_blobs(self, width: int, static_width: int | None) -> None:
         """Make the weights into and out of h."""
