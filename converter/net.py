@@ -14,6 +14,7 @@ from caffe_layers.layer import Gradient, Layer, Shape
 from caffe_layers.registry import find
 
 from .arguments import layer_arguments
+from .blob import read_blob
 from .errors import GraphError
 from .fx_code import output_name, write_fx
 from .graph import Graph, Node, Param
@@ -204,6 +205,7 @@ def _make_layer(graph: Graph, node: Node, gradient: Gradient) -> Layer:
             "top_names": node.top_names,
             "phase": node.record.get("phase", graph.phase),
             "allow_python": graph.allow_python,
+            "read_blob": read_blob,
         }
         layer = cls(**layer_arguments(cls, node, own))
     except (LayerError, TypeError, ValueError) as error:
