@@ -170,11 +170,15 @@ def build_net(
         LayerError: unknown type, parameters or shapes that do not fit; names the layer's place.
         GraphError: parameters that cannot be shared.
     """
-    layers = [_make_layer(graph, node, gradient) for node in graph.nodes]
+    made = [_make_layer(graph, node, gradient) for node in graph.nodes]
+    layers = [layer for layer, _ in made]
     shapes: dict[str, Shape] = {name: _input_shape(name, input_shapes) for name in graph.inputs}
-    for node, layer in zip(graph.nodes, layers, strict=True):
-        tops = _settle_shapes(node, layer, tuple(shapes[b] for b in node.bottoms))
-        shapes.update(zip(node.tops, tops, strict=False))
+    known: dict[Any, tuple[Shape, ...]] = {}
+    for node, (layer, settings) in zip(graph.nodes, made, strict=True):
+        bottoms = tuple(shapes[b] for b in node.bottoms)
+        same = (type(layer), settings, bottoms)  # a net repeats most of its layers many times
+        known[same] = _settle_shapes(node, layer, bottoms, known.get(same))
+        shapes.update(zip(node.tops, known[same], strict=False))
     if fill:
         for layer in layers:
             _materialise(layer)
@@ -196,7 +200,8 @@ def build_net(
     return net
 
 
-def _make_layer(graph: Graph, node: Node, gradient: Gradient) -> Layer:
+def _make_layer(graph: Graph, node: Node, gradient: Gradient) -> tuple[Layer, str]:
+    """The layer, and what it was made with."""
     try:
         cls = find(node.type)
         own = {
@@ -207,22 +212,25 @@ def _make_layer(graph: Graph, node: Node, gradient: Gradient) -> Layer:
             "allow_python": graph.allow_python,
             "read_blob": read_blob,
         }
-        layer = cls(**layer_arguments(cls, node, own))
+        arguments = layer_arguments(cls, node, own)
+        layer = cls(**arguments)
     except (LayerError, TypeError, ValueError) as error:
         raise LayerError(_with_label(node, str(error))) from error
     layer.name = node.name
-    return layer
+    return layer, repr(arguments)
 
 
-def _settle_shapes(node: Node, layer: Layer, bottoms: tuple[Shape, ...]) -> tuple[Shape, ...]:
-    """Set the layer up on the meta device and ask for its top shapes."""
+def _settle_shapes(
+    node: Node, layer: Layer, bottoms: tuple[Shape, ...], known: tuple[Shape, ...] | None
+) -> tuple[Shape, ...]:
+    """Set the layer up on the meta device and, unless they are known, ask for its top shapes."""
     try:
         tops_written = len(node.tops)
         if tops_written or not layer.is_loss:
             layer.check_count("top", tops_written, layer.top_count)
         with torch.device("meta"):
             layer.set_up(*bottoms)
-        tops = layer.top_shapes(*bottoms)
+        tops = layer.top_shapes(*bottoms) if known is None else known
     except (LayerError, RuntimeError, ValueError, IndexError) as error:
         inputs = ", ".join(
             f"'{n}' {list(s)}" for n, s in zip(node.bottom_names, bottoms, strict=True)
