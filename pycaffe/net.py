@@ -6,34 +6,27 @@ import os
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from caffe_layers.blob import Array, Blob, GradientMemory, Memory, TensorMemory
-from caffe_layers.layer import Layer as TorchLayer
-from caffe_layers.utility.python import Python
+from caffe_layers.blob import Array, Blob
 from converter import net as converted
-from converter.graph import Graph, Node, build_graph
+from converter.graph import Graph, build_graph
 from converter.load import read_net
 from converter.schema import load_schema
 from converter.weights import load_weights, save_weights
 
 from . import batches
+from .assembly import AUTOMATIC, assemble
 from .dialects import fork_of
 from .errors import UsageError
-from .layer import BuiltInLayer
-from .need_backward import Facts, needs_of
 from .splits import with_splits
 from .state import PHASES, STATE
-from .steps import Step
 
 Callback = Callable[[int], Any]
-AUTOMATIC = "(automatic)"
-"""What Caffe calls the top of a loss layer that names none."""
 
 
 class Net:
@@ -100,39 +93,10 @@ class Net:
         self._graph = replace(split, schema=graph.schema, allow_python=True)
         self._device = STATE.device
         self._net = converted.build_net(self._graph).to(self._device)
-        self._blob_map: OrderedDict[str, Blob] = OrderedDict()
         self._callbacks: dict[str, list[Callback]] = {}
-        self._steps = self._make_steps()
+        self._steps, self._blob_map = assemble(self._net, self._device)
         self._layer_names = [node.name for node in self._graph.nodes]
-        self.layers = [_layer_face(step) for step in self._steps]
-
-    def _make_steps(self) -> list[Step]:
-        nodes, layers = self._graph.nodes, list(self._net.layers.values())
-        pairs = list(zip(nodes, layers, strict=True))
-        facts = [_facts(node, layer) for node, layer in pairs]
-        needs = needs_of(facts, force=self._graph.force_backward)
-        if self._graph.force_backward:
-            self._net.requires_grad_(True)
-        steps = []
-        for (node, layer), need in zip(pairs, needs, strict=True):
-            bottoms = [self._blob_map[name] for name in node.bottom_names]
-            tops, weights = self._make_tops(node, layer), _weights(node, layer)
-            steps.append(Step(node, layer, bottoms, tops, _param_blobs(layer), weights, need))
-            steps[-1].set_loss_diffs()
-        return steps
-
-    def _make_tops(self, node: Node, layer: TorchLayer) -> list[Blob]:
-        names = node.top_names
-        shapes = [self._net.blob_shapes[version] for version in node.tops]
-        if not names and layer.is_loss:
-            names, shapes = (AUTOMATIC,), [()]
-        for name, shape in zip(names, shapes, strict=True):
-            if name in self._blob_map and name != AUTOMATIC:
-                self._blob_map[name].reshape(*shape)
-            else:
-                memory = Memory(self._device), Memory(self._device)
-                self._blob_map[name] = Blob(tuple(shape), data=memory[0], diff=memory[1])
-        return [self._blob_map[name] for name in names]
+        self.layers = [step.face for step in self._steps]
 
     # what there is
 
@@ -394,34 +358,3 @@ class Net:
         reset: Callable[..., None] = getattr(layer, "reset")  # noqa: B009 # only that type has it
         values = (np.ascontiguousarray(array, np.float32) for array in (data, labels))
         reset(*(torch.from_numpy(array) for array in values))
-
-
-def _weights(node: Node, layer: TorchLayer) -> tuple[float, ...]:
-    """The loss weight of each top; a loss layer's first has 1 unless the prototxt says else."""
-    if node.loss_weights is not None:
-        return node.loss_weights
-    count = max(len(node.tops), 1) if layer.is_loss else len(node.tops)
-    return tuple(1.0 if layer.is_loss and i == 0 else 0.0 for i in range(count))
-
-
-def _facts(node: Node, layer: TorchLayer) -> Facts:
-    learns = any(tensor.requires_grad for _, tensor in layer.blob_tensors())
-    weighted = tuple(weight != 0 for weight in _weights(node, layer))
-    return Facts(node, learns, layer.is_loss, weighted)
-
-
-def _param_blobs(layer: TorchLayer) -> list[Blob]:
-    if isinstance(layer, Python):
-        return list(layer.instance.blobs)
-    finds = [(partial(getattr, layer, name), tensor) for name, tensor in layer.blob_tensors()]
-    return [
-        Blob(tuple(tensor.shape), data=TensorMemory(find), diff=GradientMemory(find))
-        for find, tensor in finds
-    ]
-
-
-def _layer_face(step: Step) -> Any:
-    """The user's own object for a Python layer, type and blobs for any other."""
-    if isinstance(step.layer, Python):
-        return step.layer.instance
-    return BuiltInLayer(step.node.type, step.params)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -13,6 +14,7 @@ from caffe_layers.layer import Layer, as_tuple
 from caffe_layers.utility.python import Python
 from converter.graph import Node
 
+from .layer import BuiltInLayer
 from .need_backward import Need
 
 _SHARES_ITS_BOTTOM = frozenset({"Reshape", "Flatten"})
@@ -41,6 +43,13 @@ class Step:
     weights: tuple[float, ...]
     need: Need
     _trace: Trace | None = field(default=None, repr=False)
+
+    @property
+    def face(self) -> Any:
+        """What scripts see: the user's own object for a Python layer, else type and blobs."""
+        if isinstance(self.layer, Python):
+            return self.layer.instance
+        return BuiltInLayer(self.node.type, self.params)
 
     def set_loss_diffs(self) -> None:
         """Put the loss weights where the backward pass starts from."""
