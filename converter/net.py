@@ -211,6 +211,7 @@ def _make_layer(graph: Graph, node: Node, gradient: Gradient) -> tuple[Layer, st
             "phase": node.record.get("phase", graph.phase),
             "allow_python": graph.allow_python,
             "read_blob": read_blob,
+            "running_sum": True,
         }
         arguments = layer_arguments(cls, node, own)
         layer = cls(**arguments)

@@ -385,3 +385,32 @@ def test_cuda_follows_the_cpu(dtype: torch.dtype) -> None:
     AdaptiveWeightEucLoss()(*bottoms).backward()
     AdaptiveWeightEucLoss()(*there).backward()
     torch.testing.assert_close([b.grad.cpu() for b in there[::2]], [b.grad for b in bottoms[::2]])
+
+
+def test_running_sum_is_caffes_loop() -> None:
+    """Term by term in float32, as a plain loop adds it: small terms get lost beside a large sum."""
+    generator = torch.Generator().manual_seed(4)
+    shapes = ((2, 70_001), (2, 35))
+    pairs = [tuple(torch.rand(2, *shape, generator=generator)) for shape in shapes]
+    pairs[0] = (pairs[0][0] ** 9, torch.zeros(shapes[0]))
+    total = np.float32(0)
+    for prediction, label in pairs:
+        residual = (prediction - label).numpy().ravel()
+        weight = float(np.float32(1 / np.abs(residual.astype(np.float64)).mean()))
+        for value in residual.astype(np.float64):
+            total = np.float32(total + np.float32(weight * value * value))
+    bottoms = [bottom for pair in pairs for bottom in pair]
+    reported = AdaptiveWeightEucLoss(running_sum=True)(*bottoms)
+    assert float(reported) == pytest.approx(float(total) / 2, rel=1e-7)
+    exact = AdaptiveWeightEucLoss()(*bottoms)
+    assert abs(float(exact) / float(reported) - 1) > 1e-6
+
+
+def test_running_sum_leaves_the_gradient_alone() -> None:
+    prediction, label = torch.rand(2, 3, 7), torch.rand(2, 3, 7)
+    grads = []
+    for running in (True, False):
+        leaf = prediction[0].clone().requires_grad_()
+        AdaptiveWeightEucLoss(running_sum=running)(leaf, label[0]).backward()
+        grads.append(leaf.grad)
+    assert torch.equal(grads[0], grads[1])

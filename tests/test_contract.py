@@ -27,6 +27,7 @@ OWN_KEYWORDS = {
     "allow_python",
     "read_blob",
     "legacy_read",
+    "running_sum",
     "reseed_each_second",
 }
 FIELDS_NOT_READ = {

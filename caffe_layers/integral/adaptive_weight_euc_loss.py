@@ -15,6 +15,7 @@ from torch.autograd.function import once_differentiable
 from ..layer import Gradient, Layer, Shape
 from ..registry import layer
 from ._adaptive_kernels import residual_sums, scaled_residual
+from ._running_sum import running_sum
 
 T = TypeVar("T")
 
@@ -40,6 +41,9 @@ class AdaptiveWeightEucLoss(Layer):
     Args:
         legacy_read: of bottoms with more than two axes read only the first N·shape[1] numbers of
             the buffer, as the Caffe layer did; the rest then gets gradient 0.
+        running_sum: report the loss as Caffe's float32 running sum over all elements, which drops
+            small terms: 0.2 % to 2 % less on sparse volumes. It changes no gradient, takes about
+            5 ns per element and is had on the CPU only. A net built from a prototxt has it on.
         gradient: taken because the net-wide choice reaches every layer of this family; the
             weights are detached either way.
 
@@ -58,16 +62,23 @@ class AdaptiveWeightEucLoss(Layer):
     Labels never get a gradient. The loss is not halved, unlike EuclideanLoss.
 
     Deviations: a pair that fits perfectly has weight, loss and gradient 0, where Caffe made the
-    loss and the gradient NaN. The sums are accurate; Caffe's float32 running sum printed up to
-    2 % less on large sparse volumes. There is no limit of 111 pairs.
+    loss and the gradient NaN. There is no limit of 111 pairs. The reported loss is the accurate
+    sum unless `running_sum` asks for Caffe's, and always so on a GPU and in exported graphs.
     """
 
     bottom_count = (2, None)
     is_loss = True
 
-    def __init__(self, *, legacy_read: bool = False, gradient: Gradient = "legacy") -> None:
+    def __init__(
+        self,
+        *,
+        legacy_read: bool = False,
+        running_sum: bool = False,
+        gradient: Gradient = "legacy",
+    ) -> None:
         super().__init__()
         self.legacy_read = legacy_read
+        self.running_sum = running_sum
         self.gradient = gradient
         self.weights = torch.empty(0)
         """The weights 1/a_i of the last call, one per pair, detached; empty before the first."""
@@ -100,7 +111,7 @@ class AdaptiveWeightEucLoss(Layer):
             loss, weights = _formula(batch, pairs)
         else:
             flat = (bottom for pair in pairs for bottom in pair)
-            loss, weights = _TwoPasses.apply(batch, *flat)  # type: ignore[no-untyped-call] # untyped in torch
+            loss, weights = _TwoPasses.apply(batch, self.running_sum, *flat)  # type: ignore[no-untyped-call] # untyped in torch
         if not _exporting():
             self.weights = weights  # an exported graph has no place to keep them
         return loss
@@ -120,7 +131,7 @@ class _TwoPasses(torch.autograd.Function):
     """Loss and weights; each direction reads the bottoms and keeps nothing."""
 
     @staticmethod
-    def forward(batch: int, *bottoms: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(batch: int, running: bool, *bottoms: Tensor) -> tuple[Tensor, Tensor]:
         errors, squares = [], []
         with torch.autocast(bottoms[0].device.type, enabled=False):
             for prediction, label in _paired(bottoms):
@@ -128,13 +139,16 @@ class _TwoPasses(torch.autograd.Function):
                 errors.append(sum_ / prediction.numel())
                 squares.append(square)
             weights = _weight(torch.stack(errors), torch.float32)
-            loss = torch.dot(weights, torch.stack(squares)) / batch
+            if running and bottoms[0].device.type == "cpu":
+                loss = running_sum(_paired(bottoms), weights.tolist()) / batch
+            else:
+                loss = torch.dot(weights, torch.stack(squares)) / batch
         kind = _result_dtype(bottoms)
         return loss.to(kind), weights.to(kind)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
-        ctx.batch, *bottoms = inputs
+        ctx.batch, _, *bottoms = inputs
         ctx.mark_non_differentiable(output[1])
         ctx.save_for_backward(output[1], *bottoms)
 
@@ -143,9 +157,9 @@ class _TwoPasses(torch.autograd.Function):
     def backward(ctx: Any, loss_diff: Tensor, _: Any) -> tuple[Tensor | None, ...]:
         weights, *bottoms = ctx.saved_tensors
         scales = weights * loss_diff * (2 / ctx.batch)
-        diffs: list[Tensor | None] = [None]
+        diffs: list[Tensor | None] = [None, None]
         for index, pair in enumerate(_paired(bottoms)):
-            wanted = ctx.needs_input_grad[1 + 2 * index]
+            wanted = ctx.needs_input_grad[2 + 2 * index]
             diffs += [scaled_residual(*pair, scales[index]) if wanted else None, None]
         return tuple(diffs)
 
