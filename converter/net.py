@@ -291,7 +291,7 @@ def _apply_specs(graph: Graph, layers: list[Layer], index: int, node: Node) -> N
         owner_index, owner_blob = spec.owner
         if spec.owner != (index, i):
             owner_blobs = layers[owner_index].blob_tensors()
-            owner_name, owner = owner_blobs[owner_blob]
+            _, owner = owner_blobs[owner_blob]
             _share_blob(node, layers[index], attribute, owner, spec)
         elif isinstance(blob, nn.Parameter):
             blob.requires_grad_(_value(spec.lr_mult) != 0)
