@@ -61,6 +61,7 @@ FLAGS = (
         default="legacy",
         choices=("legacy", "exact"),
     ),
+    Flag("allow_python", "run the classes that layers of type Python name"),
     Flag("debug", "show the traceback of an error"),
     Flag("help", "show this help"),
 )
@@ -109,7 +110,8 @@ class _Parser(argparse.ArgumentParser):
 
 
 def _add(parser: argparse.ArgumentParser, flag: Flag) -> None:
-    spellings = (f"--{flag.name}", f"-{flag.name}")
+    names = dict.fromkeys((flag.name, flag.name.replace("_", "-")))
+    spellings = [dashes + name for name in names for dashes in ("--", "-")]
     if not flag.value:
         parser.add_argument(*spellings, action="store_true", default=argparse.SUPPRESS)
         return

@@ -13,9 +13,9 @@ import numpy as np
 import torch
 
 from caffe_layers.blob import Array, Blob
-from converter import net as converted
 from converter.graph import Graph, build_graph
 from converter.load import read_net
+from converter.net import build_net
 from converter.schema import load_schema
 from converter.weights import load_weights, save_weights
 
@@ -23,7 +23,7 @@ from . import batches
 from .assembly import AUTOMATIC, assemble
 from .dialects import fork_of
 from .errors import UsageError
-from .splits import with_splits
+from .splits import split_graph
 from .state import PHASES, STATE
 
 Callback = Callable[[int], Any]
@@ -40,6 +40,7 @@ class Net:
     can be read and written in between. Caffe's Split layers are there under Caffe's names. Where
     the prototxt uses fields of a known fork, that fork's schema is taken, which is said on
     standard error. "Python" layers are run: the script that loads the net is the permission.
+    `converted` is the same net as converter.load_net gives it, with the same parameters.
 
     Args:
         network_file: the prototxt.
@@ -73,28 +74,29 @@ class Net:
             raise UsageError(f"Net('{network_file}'): give the phase, caffe.TRAIN or caffe.TEST")
         fork = fork_of(network_file)
         record = read_net(network_file, fork=fork)
-        own = () if stages is None else tuple(stages)
-        graph = build_graph(record, phase=PHASES[phase], level=level, stages=own)
-        self._set_up(replace(graph, schema=load_schema(fork)), level, own)
+        graph = build_graph(
+            record,
+            phase=PHASES[phase],
+            level=level,
+            stages=() if stages is None else tuple(stages),
+        )
+        self._set_up(replace(graph, schema=load_schema(fork)))
         if weights is not None:
             self.copy_from(weights)
 
     @classmethod
-    def of_graph(cls, graph: Graph, *, level: int = 0, stages: Sequence[str] = ()) -> Net:
+    def of_graph(cls, graph: Graph) -> Net:
         """The drop-in Net of a Graph without Splits, such as a solver's."""
         net = cls.__new__(cls)
-        net._set_up(graph, level, stages)
+        net._set_up(graph)
         return net
 
-    def _set_up(self, graph: Graph, level: int, stages: Sequence[str]) -> None:
-        layers = with_splits([node.record for node in graph.nodes])
-        record = graph.record.having(layer=layers)
-        split = build_graph(record, phase=graph.phase, level=level, stages=stages)
-        self._graph = replace(split, schema=graph.schema, allow_python=True)
+    def _set_up(self, graph: Graph) -> None:
+        self._graph = split_graph(replace(graph, allow_python=True))
         self._device = STATE.device
-        self._net = converted.build_net(self._graph).to(self._device)
+        self.converted = build_net(self._graph).to(self._device)
         self._callbacks: dict[str, list[Callback]] = {}
-        self._steps, self._blob_map = assemble(self._net, self._device)
+        self._steps, self._blob_map = assemble(self.converted, self._device)
         self._layer_names = [node.name for node in self._graph.nodes]
         self.layers = [step.face for step in self._steps]
 
@@ -236,6 +238,14 @@ class Net:
         wanted = dict.fromkeys((*names, *(() if diffs is None else diffs)))
         return {name: self._blob_map[name].diff for name in wanted}
 
+    def forward_pass(self) -> float:
+        """Run all layers; returns the loss."""
+        return self._forward(0, len(self._steps) - 1)
+
+    def backward_pass(self) -> None:
+        """Run all layers backward."""
+        self._backward(len(self._steps) - 1, 0)
+
     def _forward(self, start: int, end: int) -> float:
         loss = 0.0
         for index in range(start, end + 1):
@@ -312,22 +322,22 @@ class Net:
 
     def copy_from(self, weights: str | Path) -> None:
         """Take the weights of a .caffemodel or HDF5 file by layer name."""
-        load_weights(self._net, weights)
+        load_weights(self.converted, weights)
 
     def share_with(self, other: Net) -> None:
         """Use the other net's blobs wherever both have a layer of one name."""
-        self._net.share_with(other._net)
+        self.converted.share_with(other.converted)
 
     def save(self, path: str | Path) -> None:
         """Write the weights, as a .caffemodel unless the name ends in .h5."""
-        self._push_params()
-        save_weights(self._net, path)
+        self.push_params()
+        save_weights(self.converted, path)
 
     def save_hdf5(self, path: str | Path) -> None:
         """Write the weights as HDF5."""
-        self._push_params()
+        self.push_params()
         whole = Path(f"{path}.h5")
-        save_weights(self._net, whole)
+        save_weights(self.converted, whole)
         os.replace(whole, path)
 
     def load_hdf5(self, path: str | Path) -> None:
@@ -340,7 +350,7 @@ class Net:
             for blob in step.params:
                 blob.diff_tensor.zero_()
 
-    def _push_params(self) -> None:
+    def push_params(self) -> None:
         """Take over what was written into copies of GPU parameters."""
         for step in self._steps:
             for blob in step.params:

@@ -4,12 +4,28 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+from converter.graph import Graph, build_graph
 from converter.record import Record
 
 Place = tuple[int, int]
 """(layer index, top index): who makes a blob."""
+
+
+def split_graph(graph: Graph) -> Graph:
+    """The same net with Caffe's Split layers in it. Rules are settled already and stay unread."""
+    layers = with_splits([node.record for node in graph.nodes])
+    settled = tuple(layer.without("include", "exclude") for layer in layers)
+    split = build_graph(graph.record.having(layer=settled), phase=graph.phase)
+    pairs = zip(split.nodes, layers, strict=True)
+    return replace(
+        split,
+        nodes=tuple(replace(node, record=layer) for node, layer in pairs),
+        record=graph.record.having(layer=layers),
+        schema=graph.schema,
+        allow_python=graph.allow_python,
+    )
 
 
 def with_splits(layers: Sequence[Record]) -> tuple[Record, ...]:

@@ -26,7 +26,13 @@ def watcher() -> Observer:
 
 def dialect_of(options: Namespace) -> Dialect:
     """How the flags want nets to be read and built."""
-    return Dialect(options.fork, options.proto, options.layers, options.gradient)
+    return Dialect(
+        fork=options.fork,
+        protos=options.proto,
+        layers=options.layers,
+        gradient=options.gradient,
+        allow_python=bool(options.allow_python),
+    )
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from converter.graph import Graph
 from converter.net import LearnableBlob, Net
 from converter.weights import load_weights
 
@@ -34,6 +35,7 @@ def load_trainer(
     stages: Sequence[str] = (),
     device: torch.device | None = None,
     feed: Feed | None = None,
+    make: Callable[[Graph], FedNet] | None = None,
     observer: Observer = lambda event: None,
     requested: Callable[[], Action | None] = lambda: None,
 ) -> Trainer:
@@ -49,6 +51,7 @@ def load_trainer(
         stages: NetState stages of the train net, beside those of the files.
         device: where to compute; the CPU if not given.
         feed: gives the blobs of a train net's Input layers.
+        make: makes a net that is fed from each Graph, in place of `fed_net` on `device`.
         observer: told of everything that happens.
         requested: asked again and again whether to stop or snapshot.
 
@@ -61,14 +64,19 @@ def load_trainer(
     def say(text: str) -> None:
         observer(Note("solver.cpp:102", text))
 
+    def build(graph: Graph, feed: Feed | None = None) -> FedNet:
+        if make is not None:
+            return make(graph)
+        return fed_net(graph, gradient=dialect.gradient, device=device, feed=feed)
+
     if settings.snapshot or settings.snapshot_after_train:
         make_folder(snapshot_prefix(settings))
     if settings.random_seed >= 0:
         torch.manual_seed(settings.random_seed)
     nets = SolverNets(settings, dialect, say)
     graph = nets.train(level=level, stages=stages)
-    train = fed_net(graph, gradient=dialect.gradient, device=device, feed=feed)
-    tests = [fed_net(g, gradient=dialect.gradient, device=device) for g in nets.tests()]
+    train = build(graph, feed)
+    tests = [build(g) for g in nets.tests()]
     named = weights if weights else [name for item in settings.weights for name in item.split(",")]
     _fill(train, tests, named, observer)
     made = make_solver(settings, train.net)

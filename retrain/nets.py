@@ -25,13 +25,15 @@ class Dialect:
     """How nets are read and built.
 
     `fork` or `protos` choose the schema, `layers` are modules with `@layer` classes, `gradient` is
-    the backward of layers whose legacy one was not the derivative.
+    the backward of layers whose legacy one was not the derivative, `allow_python` the permission
+    to run the classes that layers of type "Python" name.
     """
 
     fork: str | None = None
     protos: Sequence[str | Path] = ()
     layers: Sequence[str] = ()
     gradient: Gradient = "legacy"
+    allow_python: bool = False
 
     @property
     def schema(self) -> Schema:

@@ -27,6 +27,7 @@ FLAGS = (
     "proto",
     "layers",
     "gradient",
+    "allow_python",
 )
 
 

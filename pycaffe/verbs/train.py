@@ -31,6 +31,7 @@ FLAGS = (
     "proto",
     "layers",
     "gradient",
+    "allow_python",
 )
 
 
