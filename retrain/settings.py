@@ -9,6 +9,7 @@ from typing import Literal
 
 from converter.message import read_text_file, unknown_fields
 from converter.record import Record
+from converter.scalar import float32
 from converter.schema import load_schema
 from converter.upgrade import upgrade_solver
 
@@ -47,9 +48,9 @@ class Settings:
     iter_size: int = 1
     lr_policy: str = ""
     momentum: float = 0.0
-    momentum2: float = 0.999
-    rms_decay: float = 0.99
-    delta: float = 1e-8
+    momentum2: float = float32(0.999)
+    rms_decay: float = float32(0.99)
+    delta: float = float32(1e-8)
     weight_decay: float = 0.0
     regularization_type: Literal["L1", "L2"] = "L2"
     clip_gradients: float = -1.0

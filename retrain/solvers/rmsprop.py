@@ -61,11 +61,13 @@ class RMSProp(Solver):
         history: list[Tensors],
         rate: float,
         group: Group,
-    ) -> None:
-        """h = ρ·h + (1 − ρ)·g²; w −= r·g / (√h + δ)."""
+    ) -> Tensors:
+        """h = ρ·h + (1 − ρ)·g²; u = r·g / (√h + δ)."""
         (square,) = history
         torch._foreach_mul_(square, group["rms_decay"])
         torch._foreach_addcmul_(square, gradients, gradients, value=1 - group["rms_decay"])
         divisor = torch._foreach_sqrt(square)
         torch._foreach_add_(divisor, group["delta"])
-        torch._foreach_addcdiv_(weights, gradients, divisor, value=-rate)
+        updates = torch._foreach_div(gradients, divisor)
+        torch._foreach_mul_(updates, rate)
+        return list(updates)

@@ -44,9 +44,9 @@ class SGD(Solver):
         history: list[Tensors],
         rate: float,
         group: Group,
-    ) -> None:
-        """h = μ·h + r·g; w −= h."""
+    ) -> Tensors:
+        """h = μ·h + r·g; u = h."""
         (last,) = history
         torch._foreach_mul_(last, group["momentum"])
         torch._foreach_add_(last, gradients, alpha=rate)
-        torch._foreach_sub_(weights, last)
+        return last

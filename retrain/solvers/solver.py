@@ -32,7 +32,8 @@ class Solver(torch.optim.Optimizer):
 
     What surprises: every tensor handed in is updated, as in Caffe. One whose `lr_mult` is 0, or
     which has no `.grad`, counts as gradient 0: it is left out of the norm, while decay still
-    reaches its history (and, without `lr_mult: 0`, its values). `.grad` itself is only read.
+    reaches its history (and, without `lr_mult: 0`, its values). `.grad` itself is only read,
+    unless `updates_into_grad` is set.
 
     A subclass names its history tensors per parameter in `histories`, in Caffe's order, and
     writes `update`.
@@ -61,6 +62,8 @@ class Solver(torch.optim.Optimizer):
         self.regularization_type = regularization_type
         self.iteration = 0
         """How many updates this solver has made; restored with a snapshot."""
+        self.updates_into_grad = False
+        """Whether a step leaves in `.grad` what it took from the weight, as Caffe does in diff."""
         super().__init__(
             params,
             {"lr": lr, "weight_decay": weight_decay, "lr_mult": 1.0, "decay_mult": 1.0, **rule},
@@ -74,10 +77,11 @@ class Solver(torch.optim.Optimizer):
         history: list[Tensors],
         rate: float,
         group: Group,
-    ) -> None:
-        """Change `history` and `weights` in place; `gradients` are only read.
+    ) -> Tensors:
+        """Bring `history` up to date in place and return u, what is taken from each weight.
 
         `history` holds one list per name in `histories`; every list runs parallel to `weights`.
+        `gradients` and `weights` are only read. What is returned may be a list of `history`.
         """
 
     @torch.no_grad()
@@ -93,7 +97,11 @@ class Solver(torch.optim.Optimizer):
             if weights:
                 gradients = self._gradients(weights, group, scale)
                 history = [[self._history(w, name) for w in weights] for name in self.histories]
-                self.update(weights, gradients, history, group["lr"] * group["lr_mult"], group)
+                rate = group["lr"] * group["lr_mult"]
+                updates = self.update(weights, gradients, history, rate, group)
+                torch._foreach_sub_(weights, updates)
+                if self.updates_into_grad:
+                    _into_grad(weights, updates)
         self.iteration += 1
         return loss
 
@@ -180,3 +188,9 @@ class Solver(torch.optim.Optimizer):
         if name not in state:
             state[name] = torch.zeros_like(weight, requires_grad=False)
         return state[name]
+
+
+def _into_grad(weights: Tensors, updates: Tensors) -> None:
+    for weight, update in zip(weights, updates, strict=True):
+        if weight.grad is not None:
+            weight.grad.copy_(update)
