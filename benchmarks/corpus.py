@@ -34,7 +34,7 @@ from caffe_layers.registry import registered
 from converter.errors import GraphError
 from converter.graph import Graph, build_graph
 from converter.load import load_graph
-from converter.message import read_text_file
+from converter.message import read_text_file, unknown_fields
 from converter.schema import load_schema
 from converter.text import parse
 from converter.upgrade import upgrade_net, upgrade_solver
@@ -44,71 +44,24 @@ from .synthetic import quietly_fed
 CORPUS = Path(__file__).parent.parent.parent / "shared" / "corpus"
 STAGES = ("refused", "read", "wired", "built", "forward", "backward")
 """How far a file came; "wired" is a Graph, "backward" all the way."""
-CAFFE_TYPES = frozenset(
-    [
-        "AbsVal",
-        "Accuracy",
-        "ArgMax",
-        "BatchNorm",
-        "BatchReindex",
-        "Bias",
-        "BNLL",
-        "Clip",
-        "Concat",
-        "ContrastiveLoss",
-        "Convolution",
-        "Crop",
-        "Data",
-        "Deconvolution",
-        "Dropout",
-        "DummyData",
-        "ELU",
-        "Eltwise",
-        "Embed",
-        "EuclideanLoss",
-        "Exp",
-        "Filter",
-        "Flatten",
-        "HDF5Data",
-        "HDF5Output",
-        "HingeLoss",
-        "Im2col",
-        "ImageData",
-        "InfogainLoss",
-        "InnerProduct",
-        "Input",
-        "Log",
-        "LRN",
-        "LSTM",
-        "LSTMUnit",
-        "MemoryData",
-        "MultinomialLogisticLoss",
-        "MVN",
-        "Parameter",
-        "Pooling",
-        "Power",
-        "PReLU",
-        "Python",
-        "RNN",
-        "ReLU",
-        "Reduction",
-        "Reshape",
-        "Scale",
-        "Sigmoid",
-        "SigmoidCrossEntropyLoss",
-        "Silence",
-        "Slice",
-        "Softmax",
-        "SoftmaxWithLoss",
-        "Split",
-        "SPP",
-        "Swish",
-        "TanH",
-        "Threshold",
-        "Tile",
-        "WindowData",
-    ]
-)
+_NAMES = """
+    AbsVal Accuracy ArgMax BatchNorm BatchReindex Bias BNLL Clip Concat ContrastiveLoss
+    Convolution Crop Data Deconvolution Dropout DummyData ELU Eltwise Embed EuclideanLoss Exp
+    Filter Flatten HDF5Data HDF5Output HingeLoss Im2col ImageData InfogainLoss InnerProduct
+    Input Log LRN LSTM LSTMUnit MemoryData MultinomialLogisticLoss MVN Parameter Pooling Power
+    PReLU Python RNN ReLU Reduction Reshape Scale Sigmoid SigmoidCrossEntropyLoss Silence Slice
+    Softmax SoftmaxWithLoss Split SPP Swish TanH Threshold Tile WindowData
+"""
+CAFFE_TYPES = frozenset(_NAMES.split())
+REFUSED_BY_CAFFE = {
+    "NVIDIA+caffe/examples/cifar10/cifar10_full_sigmoid_train_test_bn.prototxt": (
+        "the lr_mult of its statistics is 1"
+    ),
+    "Inception_ResNet_v2.prototxt": "crop_size 229 instead of 299: a Concat of 56 and 55 rows",
+    "train_val_gabor_init.prototxt": "a filler of Intel's",
+    "dqn.prototxt": "of 2014: Eltwise of [N, 18] and [N, 18, 1, 1]",
+}
+"""Nets of Caffe's own types and fields that Caffe 1.0 would not build either, and why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +113,7 @@ def run_all(files: list[Path], options: argparse.Namespace) -> list[Outcome]:
         return [examine(path, *arguments) for path in files]
     outcomes = []
     with ProcessPoolExecutor(
-        options.jobs, get_context("spawn"), torch.set_num_threads, (1,), max_tasks_per_child=40
+        options.jobs, get_context("spawn"), torch.set_num_threads, (1,)
     ) as pool:
         waiting = [pool.submit(examine, path, *arguments) for path in files]
         for done in as_completed(waiting):
@@ -214,7 +167,10 @@ class _Trial:
         graphs = list(self._graphs())
         if not graphs:
             return
-        self.caffe_only = all(n.type in CAFFE_TYPES for g in graphs for n in g.nodes)
+        self.caffe_only = all(map(_caffe_reads, graphs))
+        if str(self.path).endswith(tuple(REFUSED_BY_CAFFE)):
+            self.caffe_only = False
+            self.notes.append("refused by Caffe 1.0")
         self.stage = "wired"
         strange = sorted({n.type for g in graphs for n in g.nodes} - registered().keys())
         strange = [kind for kind in strange if any(_needed(g, kind) for g in graphs)]
@@ -267,6 +223,12 @@ class _Trial:
             self.notes.append("nothing to learn")
         elif not torch.isfinite(total):
             self.notes.append("loss not finite")
+
+
+def _caffe_reads(graph: Graph) -> bool:
+    """Whether Caffe 1.0 has all the layer types and parameter fields of a net."""
+    types = all(node.type in CAFFE_TYPES for node in graph.nodes)
+    return types and not unknown_fields(graph.record)
 
 
 def _needed(graph: Graph, kind: str) -> bool:

@@ -44,6 +44,8 @@ LOSSES_OF_CLASSES = {
 }
 """Layers whose bottom 1 is labels, and the block that has the classes' axis."""
 LOSSES_OF_EQUALS = {"EuclideanLoss", "SigmoidCrossEntropyLoss", "SmoothL1Loss", "L1Loss"}
+YES_OR_NO = {("SigmoidCrossEntropyLoss", 1), ("ContrastiveLoss", 2), ("LSTM", 1), ("RNN", 1)}
+"""Layer types and the bottom of theirs that is 0 or 1."""
 SHAPE_ONLY = {"Slice", "Split", "Reshape", "Flatten", "Concat", "Crop"}
 """Layers that hand labels on unchanged."""
 
@@ -253,11 +255,7 @@ def _counts(net: Net, version: str) -> Iterator[int]:
             if node.type in LOSSES_OF_CLASSES and place == 1:
                 shape = net.blob_shapes[node.bottoms[0]]
                 yield shape[_class_axis(node) % len(shape)]
-            elif (node.type == "SigmoidCrossEntropyLoss" and place == 1) or (node.type, place) in (
-                ("ContrastiveLoss", 2),
-                ("LSTM", 1),
-                ("RNN", 1),
-            ):
+            elif (node.type, place) in YES_OR_NO:
                 yield 2
             elif node.type == "Embed":
                 yield node.record["embed_param"]["input_dim"]

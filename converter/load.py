@@ -112,7 +112,8 @@ def read_with_schema(
     """The upgraded NetParameter record of a net's file, and the schema it was read by.
 
     With neither `fork` nor `protos`, that is Caffe's own schema, or, where it leaves fields of the
-    file unknown, the first shipped fork that knows them all.
+    file unknown, the first shipped fork that knows them all; where it does not read the file, at
+    least the first that does.
 
     Fields that the schema does not know are kept and printed back; one warning lists them, but
     for the parameter blocks of layer classes that are registered in Python.
@@ -126,7 +127,7 @@ def read_with_schema(
     except TextError as error:
         record, problem = None, error
     if fork is None and not protos and (record is None or unknown_fields(record)):
-        record, schema = _read_by_fork(prototxt) or (record, schema)
+        record, schema = _read_by_fork(prototxt, readable=record is not None) or (record, schema)
     if record is None:
         assert problem is not None
         raise problem
@@ -149,8 +150,12 @@ def _read(prototxt: Source, schema: Schema) -> Record:
     return read_text_file(prototxt, "NetParameter", schema)
 
 
-def _read_by_fork(prototxt: Source) -> tuple[Record, Schema] | None:
-    """The record by the first shipped fork whose schema leaves nothing unknown, if there is one."""
+def _read_by_fork(prototxt: Source, *, readable: bool) -> tuple[Record, Schema] | None:
+    """The record by the first shipped fork whose schema leaves nothing unknown, if there is one.
+
+    A file that is not `readable` by Caffe's own schema may have unknown fields left.
+    """
+    second_best = None
     for name in load_schema().forks():
         schema = load_schema(name)
         try:
@@ -160,4 +165,6 @@ def _read_by_fork(prototxt: Source) -> tuple[Record, Schema] | None:
         if not unknown_fields(record):
             _LOG.info("%s is read with the schema of the fork '%s'", prototxt, name)
             return record, schema
-    return None
+        if not readable:
+            second_best = second_best or (record, schema)
+    return second_best

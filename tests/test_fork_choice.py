@@ -1,0 +1,45 @@
+"""Which schema reads a net when none is named."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from converter.errors import TextError
+from converter.load import read_with_schema
+
+CROP = 'layer { name: "d" type: "D" top: "d" transform_param { crop_size%s: 64 } }\n'
+SCALE = 'layer { name: "s" type: "S" scale_vector_param { scale_factor: 2.5 } }\n'
+STRANGE = 'layer { name: "g" type: "G" group_norm_param { groups: 7 } }\n'
+
+
+def forks_fields(folder: Path, text: str) -> tuple[bool, bool]:
+    """Whether the schema that was found knows the integral fork's two fields."""
+    file = folder / "net.prototxt"
+    file.write_text(text, encoding="utf-8")
+    schema = read_with_schema(file)[1]
+    return (
+        "crop_size_x" in schema.message("TransformationParameter").fields,
+        "scale_vector_param" in schema.message("LayerParameter").fields,
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "forked"),
+    [(CROP % "", False), (CROP % "_x", True), (SCALE, True)],
+    ids=["caffe's own", "a field like one of Caffe's", "a block of the fork"],
+)
+def test_the_fork_that_knows_all_fields(tmp_path: Path, text: str, forked: bool) -> None:
+    assert forks_fields(tmp_path, text) == (forked, forked)
+
+
+@pytest.mark.filterwarnings("ignore:1 fields are not in the schema")
+def test_fields_that_no_schema_knows(tmp_path: Path) -> None:
+    assert forks_fields(tmp_path, CROP % "" + STRANGE) == (False, False)
+    assert forks_fields(tmp_path, CROP % "_x" + STRANGE) == (True, True)
+
+
+def test_misspelt_in_every_schema(tmp_path: Path) -> None:
+    with pytest.raises(TextError, match="Did you mean 'crop_size'"):
+        forks_fields(tmp_path, CROP % "e")
