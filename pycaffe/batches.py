@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import repeat
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -34,7 +35,7 @@ def forward_backward_all(
 ) -> tuple[dict[str, Array], dict[str, Array]]:
     """Outputs and `blobs`, then diffs of the inputs and `diffs`, for all items.
 
-    `given` has data for the net's inputs and diffs for its outputs.
+    `given` has data for the net's inputs, and diffs for its outputs unless losses drive it.
     """
     names = None if blobs is None else list(blobs)
     diff_names = None if diffs is None else list(diffs)
@@ -43,7 +44,8 @@ def forward_backward_all(
     top_diffs = {name: values for name, values in given.items() if name in outputs}
     made: dict[str, list[Array]] = {}
     made_diffs: dict[str, list[Array]] = {}
-    for batch, batch_diffs in zip(cut(net, data), cut(net, top_diffs), strict=True):
+    pieces = cut(net, top_diffs) if top_diffs else repeat({})
+    for batch, batch_diffs in zip(cut(net, data), pieces, strict=False):
         _keep(made, net.forward(names, None, None, **batch))
         _keep(made_diffs, net.backward(diff_names, None, None, **batch_diffs))
     return _joined(made, _items(data)), _joined(made_diffs, _items(data))

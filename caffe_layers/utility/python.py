@@ -82,6 +82,7 @@ class Python(Layer):
                 "with allow_python=True (--allow-python on the command line)"
             )
         self.tops = tops if top_names is None else len(top_names)
+        self._shapes: list[Shape] = [(0,)] * self.tops
         self.share_in_parallel = share_in_parallel
         self.instance = _instance(self._find_class(module, layer), param_str, PHASES[phase])
         self.register_buffer("_device_anchor", torch.empty(0), persistent=False)
@@ -104,6 +105,7 @@ class Python(Layer):
         """Run the class's `setup` on blobs of these shapes, all 0; its blobs become parameters."""
         bottoms, tops = [Blob(shape) for shape in bottom_shapes], self._make_tops()
         self.instance.setup(bottoms, tops)
+        self._shapes = [top.shape for top in tops]
         for i, blob in enumerate(self.instance.blobs):
             self.register_parameter(f"blob{i}", nn.Parameter(blob.tensor))
             find = partial(getattr, self, f"blob{i}")
@@ -145,7 +147,8 @@ class Python(Layer):
         return tops
 
     def _make_tops(self) -> list[Blob]:
-        return [Blob() for _ in range(self.tops)]
+        """Blobs of the shapes that `setup` gave them: some classes reshape nowhere else."""
+        return [Blob(shape) for shape in self._shapes]
 
 
 def _instance(cls: Any, param_str: str, phase: int) -> Any:

@@ -9,6 +9,7 @@ They are those of Caffe 1.0's schema; `messages_of("integral")` gives a known fo
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 from converter.schema import Schema, load_schema
@@ -47,6 +48,7 @@ class EnumType:
         return list(self._values.items())
 
 
+@lru_cache
 def messages_of(fork: str | None = None) -> dict[str, Any]:
     """What `caffe_pb2` has for a schema: message classes, enums and the enums' values by name."""
     schema = load_schema(fork)
