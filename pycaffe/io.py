@@ -14,6 +14,7 @@ from .errors import UsageError
 from .proto.messages import messages_of
 
 Array = NDArray[Any]
+_GREY = np.array([0.2125, 0.7154, 0.0721], np.float32)
 _MODES = {0: "nearest-exact", 1: "bilinear", 3: "bicubic"}
 
 
@@ -93,18 +94,19 @@ def _message(name: str) -> Any:
 def load_image(filename: str | Path, color: bool = True) -> Array:
     """An image as float32 in [0, 1], [height, width, 3] in RGB order; one channel if not `color`.
 
+    Grey is 0.2125 R + 0.7154 G + 0.0721 B.
+
     Raises:
         UsageError: the file is not there or is no image.
     """
     import cv2
 
-    flag = cv2.IMREAD_COLOR if color else cv2.IMREAD_GRAYSCALE
-    image = cv2.imread(str(filename), flag | cv2.IMREAD_ANYDEPTH)
+    image = cv2.imread(str(filename), cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
     if image is None:
         raise UsageError(f"image '{filename}' cannot be read")
     whole = {"uint8": 255, "uint16": 65535}.get(image.dtype.name, 1)
-    values = image.astype(np.float32) / np.float32(whole)
-    return np.ascontiguousarray(values[:, :, ::-1]) if color else values[:, :, np.newaxis]
+    values = np.ascontiguousarray(image[:, :, ::-1], np.float32) / np.float32(whole)
+    return values if color else values @ _GREY[:, np.newaxis]
 
 
 def resize_image(im: Array, new_dims: Sequence[int], interp_order: int = 1) -> Array:
