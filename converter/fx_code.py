@@ -35,25 +35,34 @@ def write_fx(graph: Graph, layers: Sequence[Layer], loss_weights: Mapping[str, f
     root = nn.Module()
     module_names = {n.key: _module_name(n, root, layer) for n, layer in _pairs(graph, layers)}
     code = fx.Graph()
-    values: dict[str, fx.Node] = {name: code.placeholder(identifier(name)) for name in graph.inputs}
-    inputs = list(graph.inputs)
-    for node, _ in _pairs(graph, layers):
-        if node.type == "Input":
-            for top in node.tops:
-                values[top] = code.placeholder(identifier(top))
-                inputs.append(top)
+    made_by_inputs = (top for node in graph.nodes if node.type == "Input" for top in node.tops)
+    inputs = (*graph.inputs, *made_by_inputs)
+    values: dict[str, fx.Node] = dict(zip(inputs, _placeholders(code, inputs), strict=True))
     for node, layer in _pairs(graph, layers):
         if node.type != "Input":
             _call(code, values, node, layer, module_names[node.key])
     code.output(_outputs(graph, values, loss_weights))
     value_names = {version: value.name for version, value in values.items()}
-    return FxCode(code, root, module_names, tuple(inputs), value_names)
+    return FxCode(code, root, module_names, inputs, value_names)
 
 
 def identifier(name: str) -> str:
     """A Python name for a blob: other characters become `_`."""
     plain = re.sub(r"\W", "_", name)
     return f"_{plain}" if not plain or plain[0].isdigit() or keyword.iskeyword(plain) else plain
+
+
+def _placeholders(code: fx.Graph, inputs: Sequence[str]) -> list[fx.Node]:
+    """Arguments of `forward`, each with a name of its own."""
+    taken = {"self", *(name for name in inputs if identifier(name) == name)}
+    made = []
+    for blob in inputs:
+        name = identifier(blob)
+        while name == "self" or (name in taken and name != blob):
+            name += "_"
+        taken.add(name)
+        made.append(code.placeholder(name))
+    return made
 
 
 def output_name(graph: Graph, version: str) -> str:
@@ -75,7 +84,7 @@ _TAKEN = frozenset(dir(fx.GraphModule)) | {
 def _module_name(node: Node, root: nn.Module, layer: Layer) -> str:
     name = node.key.replace(".", "_")
     name = name if name else node.type
-    while name in _TAKEN or hasattr(root, name):
+    while name in _TAKEN or keyword.iskeyword(name) or hasattr(root, name):
         name += "_layer"
     root.add_module(name, layer)
     return name

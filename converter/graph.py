@@ -106,7 +106,7 @@ def build_graph(
     state_record = net.get("state")
     own = tuple(state_record.get("stage", ())) if state_record is not None else ()
     state = State(phase, level, frozenset((*own, *stages)))
-    wiring = _Wiring()
+    wiring = _Wiring(frozenset(record.get("name", "") for record in net.get("layer", ())))
     for record in net.get("layer", ()):
         if wiring.included(record, state):
             wiring.add(record)
@@ -146,13 +146,14 @@ class State:
 class _Wiring:
     """Takes layers in file order and follows each blob from top to bottom."""
 
-    def __init__(self) -> None:
+    def __init__(self, names: frozenset[str]) -> None:
+        self.names = names
         self.nodes: list[Node] = []
         self.problems: list[str] = []
         self.latest: dict[str, str] = {}
         self.unread: set[str] = set()
         self.blob_names: dict[str, str] = {}
-        self._keys: dict[str, int] = {}
+        self._keys: set[str] = set()
         self._owners: dict[str, tuple[int, int]] = {}
 
     def included(self, record: Record, state: State) -> bool:
@@ -225,9 +226,12 @@ class _Wiring:
         """A name no other layer has: the layer's own, or for an anonymous one its top or type."""
         tops = record.get("top", ())
         base = record.get("name", "") or (tops[0] if tops else record.get("type", ""))
-        count = self._keys.get(base, 0)
-        self._keys[base] = count + 1
-        return base if count == 0 else f"{base}_{count + 1}"
+        key, count = base, 1
+        while key in self._keys or (count > 1 and key in self.names):
+            count += 1
+            key = f"{base}_{count}"
+        self._keys.add(key)
+        return key
 
     def _per_blob(self, record: Record, what: str, kind: str, count: int) -> tuple | None:  # type: ignore[type-arg]
         values = record.get(what)
