@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -45,6 +46,7 @@ class Layer(nn.Module):
         super().__init__()
         self.name = ""
         self._fillers: dict[str, Filler] = {}
+        self._lenders: dict[str, tuple[Layer, str, torch.Size]] = {}
         self._pending = self.register_forward_pre_hook(_set_up_at_first_call)
 
     @property
@@ -110,6 +112,19 @@ class Layer(nn.Module):
         pairs = ((name, getattr(self, name, None)) for name in self.blobs)
         return [(name, blob) for name, blob in pairs if blob is not None]
 
+    def borrow_blob(self, name: str, lender: Layer, lender_name: str) -> None:
+        """Let the blob `name` be another layer's, seen in this layer's shape; the counts agree."""
+        shape = getattr(self, name).shape
+        if name not in self._lenders:
+            delattr(self, name)
+            borrowed = property(partial(_borrowed, name=name))
+            self.__class__ = type(type(self).__name__, (type(self),), {name: borrowed})
+        self._lenders[name] = (lender, lender_name, shape)
+
+    def borrows(self, name: str) -> bool:
+        """Whether the blob `name` is another layer's."""
+        return name in self._lenders
+
     def error(self, message: str) -> LayerError:
         """A LayerError that names this layer: `raise self.error("...")`."""
         return LayerError(f"{self.label}: {message}")
@@ -148,6 +163,12 @@ def as_tuple(tops: Tensor | Sequence[Tensor] | None) -> tuple[Tensor, ...]:
     if tops is None:
         return ()
     return (tops,) if isinstance(tops, Tensor) else tuple(tops)
+
+
+def _borrowed(layer: Layer, name: str) -> Tensor:
+    lender, lender_name, shape = layer._lenders[name]
+    tensor: Tensor = getattr(lender, lender_name)
+    return tensor.view(shape)
 
 
 def _set_up_at_first_call(layer: nn.Module, bottoms: tuple[Any, ...]) -> None:

@@ -15,6 +15,7 @@ from caffe_layers.registry import find
 
 from .arguments import layer_arguments
 from .blob import read_blob
+from .datum import read_datum
 from .errors import GraphError
 from .fx_code import output_name, write_fx
 from .graph import Graph, Node, Param
@@ -44,11 +45,11 @@ class Net(fx.GraphModule):
     """A Caffe net as plain torch: `outputs = net(data=x)`.
 
     Calling it takes the net's inputs by name and returns a dict of the tops nobody reads, plus
-    every top with a loss weight. Submodules bear the prototxt's layer names (a name that torch
-    itself needs, such as `loss`, gets the suffix `_layer`); `net.layers["loss"]` finds any layer
-    by its own name. `.to()`, `state_dict()`, torch.compile and torch.export work as ever.
-    `.train()` and `.eval()` are Caffe's TRAIN and TEST, but for layers whose prototxt fixes their
-    phase.
+    every top with a loss weight. Submodules bear the prototxt's layer names (a name that torch or
+    Python itself needs, such as `loss` or `in`, gets the suffix `_layer`); `net.layers["loss"]`
+    finds any layer by its own name. `.to()`, `state_dict()`, torch.compile and torch.export work as
+    ever. `.train()` and `.eval()` are Caffe's TRAIN and TEST, but for layers whose prototxt fixes
+    their phase.
     """
 
     def __init__(self, root: nn.Module, graph: fx.Graph, facts: dict[str, Any]) -> None:
@@ -76,7 +77,7 @@ class Net(fx.GraphModule):
 
     @property
     def inputs(self) -> tuple[str, ...]:
-        """Names of the blobs a call must give."""
+        """Names of the blobs a call must give, in order; as keywords, other characters are `_`."""
         return self.meta["inputs"]
 
     @property
@@ -211,6 +212,7 @@ def _make_layer(graph: Graph, node: Node, gradient: Gradient) -> tuple[Layer, st
             "phase": node.record.get("phase", graph.phase),
             "allow_python": graph.allow_python,
             "read_blob": read_blob,
+            "read_datum": read_datum,
             "running_sum": True,
         }
         arguments = layer_arguments(cls, node, own)
@@ -290,9 +292,9 @@ def _apply_specs(graph: Graph, layers: list[Layer], index: int, node: Node) -> N
         spec = _spec(node, index, i)
         owner_index, owner_blob = spec.owner
         if spec.owner != (index, i):
-            owner_blobs = layers[owner_index].blob_tensors()
-            _, owner = owner_blobs[owner_blob]
-            _share_blob(node, layers[index], attribute, owner, spec)
+            owning = layers[owner_index]
+            owner_attribute, _ = owning.blob_tensors()[owner_blob]
+            _share_blob(node, layers[index], attribute, owning, owner_attribute, spec)
         elif isinstance(blob, nn.Parameter):
             blob.requires_grad_(_value(spec.lr_mult) != 0)
         elif spec.lr_mult:
@@ -302,8 +304,10 @@ def _apply_specs(graph: Graph, layers: list[Layer], index: int, node: Node) -> N
             )
 
 
-def _share_blob(node: Node, layer: Layer, attribute: str, owner: Tensor, spec: Param) -> None:
-    mine = getattr(layer, attribute)
+def _share_blob(
+    node: Node, layer: Layer, attribute: str, owning: Layer, owner_attribute: str, spec: Param
+) -> None:
+    mine, owner = getattr(layer, attribute), getattr(owning, owner_attribute)
     if mine.shape == owner.shape:
         setattr(layer, attribute, owner)
         return
@@ -312,25 +316,21 @@ def _share_blob(node: Node, layer: Layer, attribute: str, owner: Tensor, spec: P
             f"{node.label}: shares param '{spec.name}' of shape {list(owner.shape)}, "
             f"needs {list(mine.shape)}; share_mode PERMISSIVE allows only equal counts"
         )
-    delattr(layer, attribute)
-    shape = mine.shape
-
-    def view_owner(module: nn.Module, _: Any) -> None:
-        object.__setattr__(module, attribute, owner.view(shape))
-
-    view_owner(layer, None)
-    layer.register_forward_pre_hook(view_owner)
+    layer.borrow_blob(attribute, owning, owner_attribute)
 
 
 def _share_layer(key: str, layer: Layer, source: Layer) -> None:
     mine, theirs = layer.blob_tensors(), source.blob_tensors()
-    for (attribute, blob), (_, other) in zip(mine, theirs, strict=False):
+    for (attribute, blob), (name, other) in zip(mine, theirs, strict=False):
         if blob.shape != other.shape or len(mine) != len(theirs):
             raise GraphError(
                 f"layer '{key}' has blobs {[list(b.shape) for _, b in mine]} in one net and "
                 f"{[list(b.shape) for _, b in theirs]} in the other; they cannot be shared"
             )
-        setattr(layer, attribute, other)
+        if layer.borrows(attribute) or source.borrows(name):
+            layer.borrow_blob(attribute, source, name)
+        else:
+            setattr(layer, attribute, other)
 
 
 def _loss_weights(graph: Graph, layers: list[Layer]) -> dict[str, float]:

@@ -13,6 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from caffe_layers.blob import leaf_of
+
 from .caffemodel import parse_caffemodel, write_caffemodel
 from .errors import WeightError
 from .graph import Graph, Node
@@ -268,8 +270,13 @@ def _copy(values: Array, tensor: Tensor) -> None:
 
 
 def _stored(tensor: Tensor, with_diff: bool) -> StoredBlob:
-    grad = tensor.grad if tensor.grad is not None else torch.zeros_like(tensor)
-    return StoredBlob(_array(tensor), _array(grad) if with_diff else None)
+    if not with_diff:
+        return StoredBlob(_array(tensor))
+    grad = leaf_of(tensor).grad
+    return StoredBlob(
+        _array(tensor),
+        _array(torch.zeros_like(tensor) if grad is None else grad.view(tensor.shape)),
+    )
 
 
 def _array(tensor: Tensor) -> Array:
