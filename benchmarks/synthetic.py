@@ -8,7 +8,7 @@ size in `PICTURES` with which the whole net fits together.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -60,8 +60,19 @@ class Fed:
     """Types of the layers whose place inputs took."""
 
 
-def feed(graph: Graph, *, batch: int, fill: bool = True) -> Fed:
-    """The net of a graph on synthetic inputs, in the smallest batch up to `batch` that is legal.
+def feed(
+    graph: Graph,
+    *,
+    batch: int,
+    fill: bool = True,
+    pictures: Sequence[tuple[int, int, int]] | None = None,
+) -> Fed:
+    """The net of a graph on synthetic inputs in this batch, or, if it must be, its declared one.
+
+    Args:
+        batch: samples of each reader and of each picture of an Input layer that has more.
+        fill: False leaves the weights on the meta device.
+        pictures: sizes to try where none is declared; those of `PICTURES` if not given.
 
     Raises:
         GraphError, LayerError: it does not fit together with any picture.
@@ -70,7 +81,7 @@ def feed(graph: Graph, *, batch: int, fill: bool = True) -> Fed:
     first: LayerError | GraphError | None = None
     for size in dict.fromkeys((batch, None)):
         small = graph if size is None else _shrunk(graph, size)
-        for picture in PICTURES:
+        for picture in PICTURES if pictures is None else pictures:
             try:
                 shapes = _Settling(small, cut, picture, size).run()
                 fed = _with_inputs(small, cut, shapes)
@@ -266,8 +277,14 @@ def _counts(net: Net, version: str) -> Iterator[int]:
                 yield 2
 
 
-def quietly_fed(graph: Graph, *, batch: int, fill: bool = True) -> Fed:
+def quietly_fed(
+    graph: Graph,
+    *,
+    batch: int,
+    fill: bool = True,
+    pictures: Sequence[tuple[int, int, int]] | None = None,
+) -> Fed:
     """`feed`, without the warnings that a user of this one net would want to see."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return feed(graph, batch=batch, fill=fill)
+        return feed(graph, batch=batch, fill=fill, pictures=pictures)
