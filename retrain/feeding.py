@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from caffe_layers.errors import DataError
 from caffe_layers.layer import Gradient
+from caffe_layers.position import HasPosition
 from converter.feed_split import split_feed
 from converter.graph import Graph
 from converter.net import Net, build_net
@@ -16,8 +19,14 @@ from converter.net import Net, build_net
 from .errors import SolverError
 from .events import Output
 
+_FEED = "feed"
+
 Feed = Callable[[], Mapping[str, Tensor]]
-"""Gives the next batch: the blobs a net needs from outside, by name."""
+"""Gives the next batch: the blobs a net needs from outside, by name.
+
+One with `get_state` and `set_state` (`caffe_layers.position`) is taken up where it stood when a
+run is resumed.
+"""
 
 
 @dataclass(frozen=True)
@@ -54,6 +63,18 @@ class FedNet:
             for name, version in self.graph.outputs.items()
         }
         return Pass(outputs, self.net.loss(made) if self.net.loss_weights else None)
+
+    def get_state(self) -> dict[str, Any]:
+        """Where its layers and its feed stand in data and sequences, as plain data."""
+        return _positions({**_layers_of(self.net), _FEED: self.feed})
+
+    def set_state(self, state: Mapping[str, Any]) -> None:
+        """Go on where `get_state` was asked.
+
+        Raises:
+            DataError: the data or the layers have become others; what fits is taken up.
+        """
+        _set_positions({**_layers_of(self.net), _FEED: self.feed}, state)
 
     def shown(self, outputs: Mapping[str, Tensor]) -> list[Output]:
         """The outputs as plain numbers with their loss weights."""
@@ -100,6 +121,18 @@ class NetFeed:
             batch.update(self._more())
         return {name: blob.to(self._device, non_blocking=True) for name, blob in batch.items()}
 
+    def get_state(self) -> dict[str, Any]:
+        """Where its layers, and `more`, stand in their data."""
+        return _positions({**_layers_of(self.net), _FEED: self._more})
+
+    def set_state(self, state: Mapping[str, Any]) -> None:
+        """Go on where `get_state` was asked.
+
+        Raises:
+            DataError: the data or the layers have become others; what fits is taken up.
+        """
+        _set_positions({**_layers_of(self.net), _FEED: self._more}, state)
+
 
 def fed_net(
     graph: Graph,
@@ -131,6 +164,24 @@ def fed_net(
             "or a feed given in Python, to run by itself"
         )
     return FedNet(net, NetFeed(source, device, feed if asked else None), graph)
+
+
+def _layers_of(net: Net) -> dict[str, object]:
+    return {f"layer '{name}'": layer for name, layer in net.layers.items()}
+
+
+def _positions(parts: Mapping[str, object]) -> dict[str, Any]:
+    return {name: dict(p.get_state()) for name, p in parts.items() if isinstance(p, HasPosition)}
+
+
+def _set_positions(parts: Mapping[str, object], state: Mapping[str, Any]) -> None:
+    known = {name: part for name, part in parts.items() if isinstance(part, HasPosition)}
+    for name, part in known.items():
+        if name in state:
+            part.set_state(state[name])
+    if known.keys() != state.keys():
+        left = ", ".join(sorted(known.keys() ^ state.keys()))
+        raise DataError(f"the run that was saved, or this one, does not have: {left}")
 
 
 def _listed(names: Sequence[str]) -> str:

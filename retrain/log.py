@@ -100,10 +100,14 @@ class Log:
 
     @__call__.register
     def _saving(self, event: Saving) -> None:
+        if event.state.endswith(".h5"):
+            self.line("solver.cpp:474", f"Snapshotting to HDF5 file {event.weights}")
+            text = f"Snapshotting solver state to HDF5 file {event.state}"
+            self.line("sgd_solver.cpp:296", text)
+            return
         self.line("solver.cpp:464", f"Snapshotting to binary proto file {event.weights}")
-        self.line(
-            "sgd_solver.cpp:284", f"Snapshotting solver state to binary proto file {event.state}"
-        )
+        text = f"Snapshotting solver state to binary proto file {event.state}"
+        self.line("sgd_solver.cpp:284", text)
 
 
 def output_lines(phase: str, outputs: Sequence[Output]) -> Iterator[str]:

@@ -29,7 +29,7 @@ from .scoring import MeanOutputs
 from .settings import Settings
 from .signals import Action
 from .smoothing import SmoothedLoss
-from .snapshot import restore_snapshot, save_snapshot, snapshot_paths, snapshot_prefix
+from .snapshot import Subject, restore_snapshot, save_snapshot, snapshot_paths, snapshot_prefix
 from .solvers.solver import Solver
 
 
@@ -61,6 +61,7 @@ class Trainer:
         self.settings = settings
         self.train = train
         self.solver = solver
+        solver.updates_into_grad = settings.snapshot_diff
         self.tests = tests
         self.policy = _rate_policy(settings)
         self.observer = observer
@@ -76,6 +77,10 @@ class Trainer:
     def iteration(self) -> int:
         """How many updates were made."""
         return self.solver.iteration
+
+    @property
+    def _subject(self) -> Subject:
+        return Subject(self.train, self.tests, self.solver, self.policy)
 
     def solve(self) -> None:
         """Train to max_iter, then snapshot, show and test once more where the settings say so.
@@ -118,9 +123,9 @@ class Trainer:
 
     def snapshot(self) -> tuple[str, str]:
         """Write weights and solver state; returns the two paths."""
-        prefix = snapshot_prefix(self.settings)
-        self.observer(Saving(*snapshot_paths(prefix, self.iteration)))
-        paths = save_snapshot(prefix, self.train, self.solver, self.policy)
+        prefix, kind = snapshot_prefix(self.settings), self.settings.snapshot_format
+        self.observer(Saving(*snapshot_paths(prefix, self.iteration, kind)))
+        paths = save_snapshot(self._subject, prefix, self.settings)
         self._saved_at = self.iteration
         return paths
 
@@ -130,11 +135,7 @@ class Trainer:
         Raises:
             SolverError, WeightError: the snapshot does not read or belongs to another net.
         """
-
-        def say(text: str) -> None:
-            self.observer(Note("sgd_solver.cpp:315", text))
-
-        restore_snapshot(path, self.train.net, self.solver, self.policy, say=say)
+        restore_snapshot(self._subject, path, self.observer)
         self._displayed_at = self.iteration
 
     def _iterate(self) -> None:

@@ -56,6 +56,7 @@ class Settings:
     clip_gradients: float = -1.0
     snapshot: int = 0
     snapshot_prefix: str = ""
+    snapshot_diff: bool = False
     snapshot_after_train: bool = True
     snapshot_format: str = "BINARYPROTO"
     solver_mode: str = "GPU"
@@ -122,9 +123,4 @@ def _check(settings: Settings) -> None:
         raise SolverError(
             f'{settings.label}: regularization_type is "L1" or "L2", '
             f'not "{settings.regularization_type}"'
-        )
-    if settings.snapshot_format != "BINARYPROTO":
-        raise SolverError(
-            f"{settings.label}: snapshot_format {settings.snapshot_format} cannot be written; "
-            "leave it out for BINARYPROTO"
         )

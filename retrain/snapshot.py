@@ -2,20 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
-from converter.net import Net
 from converter.weights import load_weights, save_weights
 
-from .errors import SolverError
+from .errors import RunError, SolverError
+from .events import Note, Observer
 from .feeding import FedNet
 from .policies import RatePolicy
+from .run_state import restore_run_state, run_state_path, write_run_state
 from .settings import Settings
 from .solver_state import SolverState, read_state, write_state
 from .solvers.solver import Solver
+from .staging import settle, staged
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What a snapshot is taken of: the nets, the solver, the rate policy."""
+
+    train: FedNet
+    tests: Sequence[FedNet]
+    solver: Solver
+    policy: RatePolicy
 
 
 def snapshot_prefix(settings: Settings) -> str:
@@ -32,10 +45,13 @@ def snapshot_prefix(settings: Settings) -> str:
     return str(Path(prefix) / file.stem if prefix else file.with_suffix(""))
 
 
-def snapshot_paths(prefix: str, iteration: int) -> tuple[str, str]:
+def snapshot_paths(
+    prefix: str, iteration: int, snapshot_format: str = "BINARYPROTO"
+) -> tuple[str, str]:
     """Caffe's names for the pair: weights, then solver state."""
     stem = f"{prefix}_iter_{iteration}"
-    return f"{stem}.caffemodel", f"{stem}.solverstate"
+    suffix = ".h5" if snapshot_format == "HDF5" else ""
+    return f"{stem}.caffemodel{suffix}", f"{stem}.solverstate{suffix}"
 
 
 def make_folder(prefix: str) -> None:
@@ -52,41 +68,66 @@ def make_folder(prefix: str) -> None:
         ) from error
 
 
-def save_snapshot(prefix: str, fed: FedNet, solver: Solver, policy: RatePolicy) -> tuple[str, str]:
-    """Write the pair, each file whole or not at all, the weights first; returns their paths.
+def save_snapshot(subject: Subject, prefix: str, settings: Settings) -> tuple[str, str]:
+    """Write the pair and a `.runstate` beside it, all of them or none; returns the pair's paths.
 
-    A run that is killed in between leaves the pair before it complete.
+    A run that is killed at any moment leaves the pair before it complete, also where this one
+    takes the place of a pair of the same name.
+
+    Raises:
+        RunError, WeightError: a file cannot be written.
     """
-    weights, state = snapshot_paths(prefix, solver.iteration)
-    save_weights(fed.net, weights, graph=fed.graph)
-    history = solver.history([blob.tensor for blob in fed.net.learnable()])
+    solver, net = subject.solver, subject.train.net
+    weights, state = snapshot_paths(prefix, solver.iteration, settings.snapshot_format)
+    side = run_state_path(state)
+    history = solver.history([blob.tensor for blob in net.learnable()])
     arrays = [blob.detach().cpu().numpy() for blob in history]
-    write_state(state, SolverState(solver.iteration, weights, arrays, policy.current_step))
+    numbers = SolverState(solver.iteration, weights, arrays, subject.policy.current_step)
+    try:
+        with staged(state) as folder:
+            save_weights(
+                net,
+                folder / Path(weights).name,
+                with_diff=settings.snapshot_diff,
+                graph=subject.train.graph,
+            )
+            nets = (subject.train, *subject.tests)
+            write_run_state(folder / Path(side).name, solver.iteration, nets)
+            write_state(folder / Path(state).name, numbers)
+    except OSError as error:
+        raise RunError(f"{state}: cannot be written: {error.strerror}") from error
     return weights, state
 
 
-def restore_snapshot(
-    path: str, net: Net, solver: Solver, policy: RatePolicy, *, say: Callable[[str], None]
-) -> None:
+def restore_snapshot(subject: Subject, path: str, observer: Observer) -> None:
     """Take up a run at a .solverstate, ours or Caffe's: weights, history, iteration, rate step.
 
+    Ours has a `.runstate` beside it, from which random numbers and data go on too.
+
     Args:
+        subject: takes all that.
         path: the .solverstate; the weights it names are sought where it says, then beside it.
-        net: takes the weights.
-        solver: takes the history.
-        policy: takes the current step.
-        say: told when the weights were not where the file says.
+        observer: told when something was not where the file says, or does not fit.
 
     Raises:
         SolverError: the file does not read, or belongs to another net or solver.
         WeightError: its weights do not read.
     """
+    settle(path)
     state = read_state(path)
+    net = subject.train.net
     params = [blob.tensor for blob in net.learnable()]
-    solver.restore(state.iteration, params, [torch.tensor(blob) for blob in state.history])
-    policy.current_step = state.current_step
+    blobs = [torch.tensor(blob) for blob in state.history]
+    subject.solver.restore(state.iteration, params, blobs)
+    subject.policy.current_step = state.current_step
+
+    def say(text: str) -> None:
+        observer(Note("sgd_solver.cpp:315", text))
+
     if state.learned_net:
         load_weights(net, _learned_net(path, state.learned_net, say))
+    nets = (subject.train, *subject.tests)
+    restore_run_state(run_state_path(path), state.iteration, nets, observer)
 
 
 def _learned_net(state_path: str, named: str, say: Callable[[str], None]) -> Path:

@@ -1,9 +1,7 @@
-"""`.solverstate`: where a run stood, in protobuf's wire format."""
+"""`.solverstate`: where a run stood, in protobuf's wire format or in HDF5."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,36 +23,28 @@ from converter.wire import (
 )
 
 from .errors import RunError, SolverError
+from .hdf5_state import SIGNATURE, read_hdf5_state, write_hdf5_state
+from .stored_state import SolverState
+
+__all__ = ["SolverState", "read_state", "write_state"]
 
 _ITER, _LEARNED_NET, _HISTORY, _CURRENT_STEP = 1, 2, 3, 4
 
 
-@dataclass(frozen=True)
-class SolverState:
-    """Caffe's SolverState.
-
-    `iteration` counts the updates made, `learned_net` is the path of the weights that belong to
-    it, `history` has the solver's blobs in Caffe's order, `current_step` is the rate policy's.
-    """
-
-    iteration: int
-    learned_net: str
-    history: Sequence[NDArray[Any]]
-    current_step: int = 0
-
-
 def read_state(path: str | Path) -> SolverState:
-    """The SolverState in a binary `.solverstate`, ours or Caffe's.
+    """The SolverState in a `.solverstate` or `.solverstate.h5`, ours or Caffe's.
+
+    The file's bytes say which of the two it is, not its name.
 
     Raises:
-        SolverError: the file is not there, is HDF5, or is no SolverState; names the byte.
+        SolverError: the file is not there, or is no SolverState; names the byte.
     """
     file = Path(path)
     if not file.is_file():
         raise SolverError(f"snapshot '{path}' is not there: check the path given to --snapshot")
-    if file.suffix in (".h5", ".hdf5"):
-        raise SolverError(f"{path}: an HDF5 snapshot cannot be resumed; give a .solverstate file")
     data = file.read_bytes()
+    if data.startswith(SIGNATURE):
+        return read_hdf5_state(file)
     try:
         return _parse(data)
     except WireError as error:
@@ -65,11 +55,16 @@ def read_state(path: str | Path) -> SolverState:
 
 
 def write_state(path: str | Path, state: SolverState) -> None:
-    """Write a binary `.solverstate` byte for byte as Caffe does; whole, or the old file stays.
+    """Write a solver state as Caffe does; whole, or the old file stays.
+
+    The format is HDF5 if the name ends in .h5, else protobuf's, byte for byte.
 
     Raises:
         RunError: the file cannot be written.
     """
+    if Path(path).suffix == ".h5":
+        write_hdf5_state(path, state)
+        return
     chunks: Chunks = [
         varint_field(_ITER, state.iteration),
         bytes_field(_LEARNED_NET, state.learned_net.encode()),

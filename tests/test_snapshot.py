@@ -28,6 +28,10 @@ GENUINE = (
     "solvers/sgd_momentum_iter_20",
     "solvers/sgd_multistep_iter_20",
     "solvers/rmsprop_iter_20",
+    "solvers/nesterov_iter_20",
+    "solvers/adagrad_iter_20",
+    "solvers/adadelta_iter_20",
+    "solvers/adam_iter_20",
 )
 
 
@@ -154,7 +158,7 @@ def test_weights_are_found_beside_a_state_that_was_moved(
     trainer = small(observer=observer)
     monkeypatch.chdir(tmp_path)
     trainer.restore("small/lenet_small_iter_5.solverstate")
-    assert notes[-1].startswith("weights 'lenet_small_iter_5.caffemodel' of small/")
+    assert notes[-2].startswith("weights 'lenet_small_iter_5.caffemodel' of small/")
 
 
 def test_a_state_without_its_weights(small: Callable[..., Trainer]) -> None:
@@ -187,11 +191,6 @@ def test_a_broken_state_is_refused(
 def test_a_state_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(SolverError, match=r"snapshot '.*none\.solverstate' is not there"):
         read_state(tmp_path / "none.solverstate")
-
-
-def test_an_hdf5_state_is_refused_by_name(golden: Path) -> None:
-    with pytest.raises(SolverError, match="an HDF5 snapshot cannot be resumed"):
-        read_state(golden / "snapshots" / "lenet_small_h5_iter_5.solverstate.h5")
 
 
 def test_a_state_of_another_net_is_refused(golden: Path, small: Callable[..., Trainer]) -> None:

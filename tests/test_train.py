@@ -395,7 +395,6 @@ def test_iter_size_reads_that_many_batches(run: Callable[..., Any]) -> None:
         (TEST_LINES + "test_state {} test_state {}", "it is given 2 times for 1"),
         ("average_loss: 0", "average_loss must be 1 or more, it is 0"),
         ("display: -1", "display must not be negative, it is -1"),
-        ("snapshot_format: HDF5", "snapshot_format HDF5 cannot be written"),
         ('regularization_type: "l2"', 'is "L1" or "L2", not "l2"'),
         ('type: "Sgd"', "solver.prototxt: solver type 'Sgd' is not known; there are"),
         ('type: "RMSProp" momentum: 0.9', "solver.prototxt: RMSProp has no momentum"),

@@ -7,14 +7,15 @@ import math
 import torch
 from torch import Tensor
 
-from ..layer import Shape, SourceLayer
+from ..layer import Shape
 from ..registry import layer
+from ._index_keeper import IndexKeeper
 from ._sample_files import UNSET_PATH, whole_number_in
 from ._saving import save_text
 
 
 @layer("GenSequentialIndex", "gen_sequential_index_param")
-class GenSequentialIndex(SourceLayer):
+class GenSequentialIndex(IndexKeeper):
     """Per sample k ← (k + 1) mod num_of_samples; the index is k + start_index.
 
     Prototxt:

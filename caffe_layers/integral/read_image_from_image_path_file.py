@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from ..layer import Shape, SourceLayer
+from ..layer import Shape
 from ..registry import layer
+from ._index_keeper import IndexKeeper
 from ._index_list import next_words
 from ._pixels import as_blob, resized
 from ._sample_files import UNSET_PATH, image_in
 
 
 @layer("ReadImageFromImagePathFile", "read_image_from_image_path_file_param")
-class ReadImageFromImagePathFile(SourceLayer):
+class ReadImageFromImagePathFile(IndexKeeper):
     """The images at the next batch_size paths of a list; the place in it is kept in a state file.
 
     Prototxt:

@@ -6,14 +6,15 @@ import torch
 from torch import Tensor
 
 from ..errors import DataError
-from ..layer import Shape, SourceLayer
+from ..layer import Shape
 from ..registry import layer
+from ._index_keeper import IndexKeeper
 from ._index_list import next_words
 from ._sample_files import UNSET_PATH
 
 
 @layer("ReadIndexFromFile", "read_index_from_file_param")
-class ReadIndexFromFile(SourceLayer):
+class ReadIndexFromFile(IndexKeeper):
     """The next batch_size numbers of a list; the place in it is kept in a state file.
 
     Prototxt:

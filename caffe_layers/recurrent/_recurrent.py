@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import logging
 from abc import ABC, abstractmethod
-from typing import ClassVar
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from ..errors import DataError
 from ..fillers import Filler
 from ..layer import Gradient, Layer, Shape
 
@@ -119,6 +121,27 @@ class Recurrent(Layer, ABC):
         """Forget what was seen: the next call starts from zeros."""
         for name in self.states if not self.expose_hidden else ():
             setattr(self, name, torch.zeros_like(self.get_buffer(name)))
+
+    def get_state(self) -> dict[str, Any]:
+        """What was kept of the sequences so far, as nested lists."""
+        names = self.states if not self.expose_hidden else ()
+        return {name: self.get_buffer(name).tolist() for name in names}
+
+    def set_state(self, state: Mapping[str, Any]) -> None:
+        """Go on where `get_state` was asked.
+
+        Raises:
+            DataError: the state has another size.
+        """
+        for name in self.states if not self.expose_hidden else ():
+            buffer = self.get_buffer(name)
+            kept = torch.tensor(state[name], dtype=buffer.dtype, device=buffer.device)
+            if kept.shape != buffer.shape:
+                raise DataError(
+                    f"{self.label}: the saved {name} is {list(kept.shape)}, "
+                    f"this layer's is {list(buffer.shape)}"
+                )
+            setattr(self, name, kept)
 
     def _exposed(self, state: Tensor) -> Tensor:
         return state.detach() if self.gradient == "legacy" else state
