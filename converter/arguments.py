@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import typing
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from caffe_layers.errors import LayerError
@@ -14,6 +14,8 @@ from caffe_layers.layer import Layer
 
 from .graph import Node
 from .record import Record, Unknown
+from .signature import Problem, read_fields
+from .spelling import misspelt
 
 
 def layer_arguments(cls: type[Layer], node: Node, own: Mapping[str, Any]) -> dict[str, Any]:
@@ -23,13 +25,13 @@ def layer_arguments(cls: type[Layer], node: Node, own: Mapping[str, Any]) -> dic
         own: keywords of ours that no prototxt sets (`gradient`, `tops`), offered to every class.
 
     Raises:
-        LayerError: a required field is not set, or a Python-only block holds what the
-            constructor does not take.
+        LayerError: a required field is not set, or fields that only the constructor knows have a
+            value it does not take, or a name that looks like a misspelling of one it does.
     """
     keywords = constructor_keywords(cls)
     arguments = {name: value for name, value in own.items() if name in keywords}
     for block in cls.param_blocks:
-        for name, value in _block_fields(node.record, block, keywords):
+        for name, value in _block_fields(node, block, keywords).items():
             if name in keywords:
                 arguments[name] = value
             else:
@@ -62,16 +64,40 @@ def _read_keywords(cls: type[Layer]) -> Mapping[str, tuple[bool, Any]]:
 
 
 def _block_fields(
-    record: Record, block: str, keywords: Mapping[str, tuple[bool, Any]]
-) -> list[tuple[str, Any]]:
-    known = record.get(block)
+    node: Node, block: str, keywords: Mapping[str, tuple[bool, Any]]
+) -> dict[str, Any]:
+    """The values in a block by name; what the schema does not know is for the constructor."""
+    known = node.record.get(block)
+    hints = {name: hint for name, (_, hint) in keywords.items()}
     if known is not None:
-        fields = [(name, plain(value)) for name, value in known.fields.items()]
-        return fields + _from_unknown(known.unknown, keywords)
-    for unknown in record.unknown:
-        if unknown.name == block and isinstance(unknown.value, tuple):
-            return _from_unknown(unknown.value, keywords)
-    return []
+        values, problems = read_fields(known.unknown, hints)
+        values = {name: plain(value) for name, value in known.fields.items()} | values
+    else:
+        blocks = [item.value for item in node.record.unknown if item.name == block]
+        fields = [field for value in blocks if isinstance(value, tuple) for field in value]
+        values, problems = read_fields(fields, hints)
+        problems += _misspelt_fields(fields, keywords)
+    if problems:
+        label = f"layer '{node.name}' ({node.type}): {block}"
+        lines = [f"{_place(field)}{label} {what}" for field, what in sorted(problems, key=_order)]
+        raise LayerError("\n".join(lines))
+    return values
+
+
+def _place(field: Unknown) -> str:
+    return f"{field.where}: " if field.where is not None else ""
+
+
+def _order(problem: Problem) -> tuple[int, int]:
+    where = problem[0].where
+    return (where.line, where.column) if where is not None else (0, 0)
+
+
+def _misspelt_fields(fields: Sequence[Unknown], keywords: Collection[str]) -> Iterator[Problem]:
+    for field in fields:
+        near = None if field.name in keywords else misspelt(field.name, keywords)
+        if near is not None:
+            yield field, f"has no field '{field.name}'. Did you mean '{near}'?"
 
 
 def plain(value: Any) -> Any:
@@ -85,39 +111,3 @@ def plain(value: Any) -> Any:
     if value.message == "BlobShape":
         return tuple(value.get("dim", ()))
     return {name: plain(item) for name, item in value.fields.items()}
-
-
-def _from_unknown(
-    fields: Sequence[Unknown], keywords: Mapping[str, tuple[bool, Any]]
-) -> list[tuple[str, Any]]:
-    """Fields of a block that no schema knows: the constructor's annotations are its schema."""
-    grouped: dict[str, list[Any]] = {}
-    for item in fields:
-        hint = keywords.get(item.name, (False, Any))[1]
-        grouped.setdefault(item.name, []).append(_unknown_value(item, hint))
-    result = []
-    for name, values in grouped.items():
-        hint = keywords.get(name, (False, Any))[1]
-        repeated = len(values) > 1 or (_takes_sequence(hint) and not isinstance(values[0], tuple))
-        result.append((name, tuple(values) if repeated else values[0]))
-    return result
-
-
-def _unknown_value(item: Unknown, hint: Any) -> Any:
-    if not isinstance(item.value, tuple):
-        return item.value
-    fields: dict[str, Any] = {}
-    for inner in item.value:
-        fields[inner.name] = _unknown_value(inner, Any)
-    return Filler(**fields) if _mentions(hint, Filler) else fields
-
-
-def _takes_sequence(hint: Any) -> bool:
-    origin = typing.get_origin(hint)
-    if isinstance(origin, type) and issubclass(origin, Sequence):
-        return True
-    return any(_takes_sequence(inner) for inner in typing.get_args(hint))
-
-
-def _mentions(hint: Any, cls: type) -> bool:
-    return hint is cls or any(_mentions(inner, cls) for inner in typing.get_args(hint))

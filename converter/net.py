@@ -234,7 +234,7 @@ def _settle_shapes(
         with torch.device("meta"):
             layer.set_up(*bottoms)
         tops = layer.top_shapes(*bottoms) if known is None else known
-    except (LayerError, RuntimeError, ValueError, IndexError) as error:
+    except (LayerError, RuntimeError, TypeError, ValueError, IndexError) as error:
         inputs = ", ".join(
             f"'{n}' {list(s)}" for n, s in zip(node.bottom_names, bottoms, strict=True)
         )
@@ -247,9 +247,9 @@ def _settle_shapes(
 
 def _with_label(node: Node, message: str) -> str:
     """The message with the layer's place in front, its own label not said twice."""
-    if message.startswith(node.label):
-        return message
     plain = f"layer '{node.name}' ({node.type}): "
+    if f": {plain}" in message or message.startswith(node.label):
+        return message
     first_line = message.splitlines()[0] if message else "cannot be built"
     return f"{node.label}: {first_line.removeprefix(plain).removeprefix(f'{node.type}: ')}"
 
