@@ -38,17 +38,20 @@ setup(
         "protobuf>=4.25",
         "onnx>=1.16",
         "h5py>=3.10",
+        "lmdb>=1.4,<4",
         "opencv-python-headless>=4.8,<5",
         "rich>=13",
         "matplotlib>=3.8",
     ],
     extras_require={
+        "leveldb": ["plyvel>=1.5,<2"],  # to write LevelDBs: reading them needs no library
         "test": [
             "pytest>=8",
             "hypothesis>=6.100",
             "grpcio-tools>=1.60",
             "scikit-learn>=1.4",
             "scipy>=1.11",
+            "plyvel>=1.5,<2",
         ],
         "dev": ["ruff>=0.8", "mypy>=1.13"],
     },
