@@ -26,10 +26,16 @@ OWN_KEYWORDS = {
     "phase",
     "allow_python",
     "read_blob",
+    "read_datum",
     "legacy_read",
     "running_sum",
     "reseed_each_second",
 }
+OF_THE_FORK = set(SCHEMA.message("TransformationParameter").fields) - set(
+    load_schema().message("TransformationParameter").fields
+)
+"""What the fork's own data layer reads out of the stock block transform_param."""
+STOCK = {"Data", "ImageData", "MemoryData", "WindowData"}
 FIELDS_NOT_READ = {
     # these two borrow a stock block and read one field of it
     "DeepHumanModelConvert2D": {"axis"},
@@ -45,7 +51,8 @@ def block_fields(cls: type[Layer]) -> dict[str, FieldFacts]:
     known = SCHEMA.message("LayerParameter").fields
     blocks = [known[block] for block in cls.param_blocks if block in known]
     messages = [SCHEMA.message(block.type_name) for block in blocks if block.type_name]
-    return {name: facts for message in messages for name, facts in message.fields.items()}
+    fields = {name: facts for message in messages for name, facts in message.fields.items()}
+    return {n: f for n, f in fields.items() if cls.__name__ not in STOCK or n not in OF_THE_FORK}
 
 
 def accepts(hint: Any, facts: FieldFacts) -> bool:
