@@ -18,6 +18,9 @@ One text file per sample and kind, `<kind>/<index>.txt`, with blanks between the
     image_path_file       path of the picture, relative to where this was run
     info_all              seven labelled lines that no layer reads
     images                <index>.png, RGB
+
+and in `test_index/` a file per net with the number its GenSequentialIndex counts on from, -1 at
+first, so that nets which are trained at the same time each go over all test samples.
 """
 
 from __future__ import annotations
@@ -31,6 +34,7 @@ import numpy as np
 from figures.camera import random_poses
 from figures.drawing import draw
 from figures.layout import KINDS, write_labels
+from pose_net.recipe import NAMES
 
 DONE = "made_with.txt"
 
@@ -64,6 +68,10 @@ def make(settings: Settings, root: Path) -> None:
     for kind in (*KINDS, "images"):
         (root / kind).mkdir(parents=True, exist_ok=True)
     rng = np.random.Generator(np.random.PCG64(settings.seed))
+    for net in NAMES:
+        counter = root / "test_index" / f"{net}.txt"
+        counter.parent.mkdir(exist_ok=True)
+        counter.write_text("-1\n", encoding="utf-8")
     poses = random_poses(settings.train + settings.test, settings.size, rng)
     write_labels(poses, root, train=settings.train)
     for index, picture in draw(poses, rng):

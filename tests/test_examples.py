@@ -210,7 +210,7 @@ def test_the_same_settings_draw_the_same_set(
         files = sorted(path for path in Path().rglob("*") if path.is_file())
         written.append({path.as_posix(): path.read_bytes() for path in files})
     assert written[0] == written[1]
-    assert len(written[0]) == 5 * 10 + 1
+    assert len(written[0]) == 5 * 10 + 3
 
 
 def test_a_finished_set_is_left_alone(
@@ -308,11 +308,11 @@ def test_a_test_pass_goes_over_the_test_samples_in_order(
 ) -> None:
     monkeypatch.chdir(toy)
     index = ready("manual", "TEST").layers["gen_sequential_ind"]
-    (toy / "toy/pose/test_index.txt").write_text("-1\n")
+    (toy / "toy/pose/test_index/manual.txt").write_text("-1\n")
     drawn = torch.cat([index().flatten() for _ in range(8)])
     assert drawn.tolist() == list(range(512, 640))
     assert index().flatten()[0] == 512
-    (toy / "toy/pose/test_index.txt").write_text("-1\n")
+    (toy / "toy/pose/test_index/manual.txt").write_text("-1\n")
 
 
 def test_perfect_heatmaps_decode_to_the_error_that_quantisation_leaves(
@@ -324,14 +324,14 @@ def test_perfect_heatmaps_decode_to_the_error_that_quantisation_leaves(
     rounded place: what a perfect net is left with.
     """
     monkeypatch.chdir(toy)
-    (toy / "toy/pose/test_index.txt").write_text("-1\n")
+    (toy / "toy/pose/test_index/manual.txt").write_text("-1\n")
     (toy / "perfect.prototxt").write_text(perfect_net())
     net = load_net("perfect.prototxt")
     outputs = net()
     expected = np.mean([quantised_error(toy / "toy" / "pose", 512 + i) for i in range(16)])
     assert outputs["error(mm)_3d_s2_max"].item() == pytest.approx(expected, rel=1e-4)
     assert outputs["error(mm)_3d_s2_int"].item() == pytest.approx(expected, rel=0.05)
-    (toy / "toy/pose/test_index.txt").write_text("-1\n")
+    (toy / "toy/pose/test_index/manual.txt").write_text("-1\n")
 
 
 def perfect_net() -> str:

@@ -19,8 +19,6 @@ KINDS = (
     "image_path_file",
     "info_all",
 )
-TEST_INDEX = "test_index.txt"
-"""State of GenSequentialIndex: it counts up from this number, so -1 starts at the first sample."""
 
 
 def write_labels(poses: Poses, root: Path, *, train: int) -> None:
@@ -28,7 +26,6 @@ def write_labels(poses: Poses, root: Path, *, train: int) -> None:
     for index in range(len(poses.joints)):
         for kind, text in label_texts(poses, root, index, train=train).items():
             (root / kind / f"{index}.txt").write_text(text, encoding="utf-8")
-    (root / TEST_INDEX).write_text("-1\n", encoding="utf-8")
 
 
 def label_texts(poses: Poses, root: Path, index: int, *, train: int) -> dict[str, str]:

@@ -65,7 +65,7 @@ def _indices(recipe: Recipe) -> list[str]:
                 "gen_sequential_index_param",
                 [
                     ("batch_size", recipe.test_batch),
-                    ("current_index_file_path", f"{ROOT}/test_index.txt"),
+                    ("current_index_file_path", f"{ROOT}/test_index/{recipe.name}.txt"),
                     ("num_of_samples", TEST),
                     ("start_index", TRAIN),
                 ],
