@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -44,12 +45,12 @@ class LearnableBlob:
 class Net(fx.GraphModule):
     """A Caffe net as plain torch: `outputs = net(data=x)`.
 
-    Calling it takes the net's inputs by name and returns a dict of the tops nobody reads, plus
-    every top with a loss weight. Submodules bear the prototxt's layer names (a name that torch or
-    Python itself needs, such as `loss` or `in`, gets the suffix `_layer`); `net.layers["loss"]`
-    finds any layer by its own name. `.to()`, `state_dict()`, torch.compile and torch.export work as
-    ever. `.train()` and `.eval()` are Caffe's TRAIN and TEST, but for layers whose prototxt fixes
-    their phase.
+    Calling it takes the net's inputs by name (`net(**{"rpn-rois": x})` where Python has no such
+    names) and returns a dict of the tops nobody reads, plus every top with a loss weight.
+    Submodules bear the prototxt's layer names (a name that torch or Python itself needs, such as
+    `loss` or `in`, gets the suffix `_layer`); `net.layers["loss"]` finds any layer by its own name.
+    `.to()`, `state_dict()`, torch.compile and torch.export work as ever. `.train()` and `.eval()`
+    are Caffe's TRAIN and TEST, but for layers whose prototxt fixes their phase.
     """
 
     def __init__(self, root: nn.Module, graph: fx.Graph, facts: dict[str, Any]) -> None:
@@ -58,6 +59,19 @@ class Net(fx.GraphModule):
         for name, module in root.named_children():
             if name not in self._modules:  # Input layers: no line of the code calls them
                 self.add_module(name, module)
+        self._take_blob_names()
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Net:
+        other: Net = super().__deepcopy__(memo)  # type: ignore[assignment] # typed as GraphModule
+        other._take_blob_names()
+        return other
+
+    def _take_blob_names(self) -> None:
+        """Let calls name inputs that Python would not take as arguments' names."""
+        arguments = [str(node.target) for node in self.graph.nodes if node.op == "placeholder"]
+        spelt = dict(zip(self.inputs, arguments, strict=True))
+        if any(blob != argument for blob, argument in spelt.items()):
+            self.register_forward_pre_hook(partial(_by_argument, spelt), with_kwargs=True)
 
     @property
     def plan(self) -> Graph:
@@ -93,8 +107,7 @@ class Net(fx.GraphModule):
     def all_blobs(self, **inputs: Tensor) -> dict[str, Tensor]:
         """Run the net and return every blob version (`conv1`, `conv1@relu1`), not only outputs."""
         interpreter = fx.Interpreter(self, garbage_collect_values=False)
-        names = [node.target for node in self.graph.nodes if node.op == "placeholder"]
-        interpreter.run(*(inputs[str(name)] for name in names))
+        interpreter.run(*(inputs[name] for name in self.inputs))
         values = {node.name: value for node, value in interpreter.env.items()}
         return {version: values[name] for version, name in self.meta["value_names"].items()}
 
@@ -151,6 +164,13 @@ class Net(fx.GraphModule):
         for key, phase in self.meta.get("fixed_phases", {}).items():
             self.layers[key].train(phase == "TRAIN")
         return self
+
+
+def _by_argument(
+    spelt: Mapping[str, str], _: nn.Module, args: tuple[Any, ...], inputs: dict[str, Any]
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Inputs by blob name as `forward` spells its arguments."""
+    return args, {spelt.get(name, name): value for name, value in inputs.items()}
 
 
 def build_net(
