@@ -10,18 +10,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from caffe_layers.blob import Array, Blob
+from caffe_layers.data.memory_data import MemoryData
 from converter.graph import Graph, build_graph
-from converter.load import read_net
 from converter.net import build_net
-from converter.schema import load_schema
 from converter.weights import load_weights, save_weights
 
 from . import batches
 from .assembly import AUTOMATIC, assemble
-from .dialects import fork_of
+from .dialects import read_legacy
 from .errors import UsageError
 from .splits import split_graph
 from .state import PHASES, STATE
@@ -72,15 +70,14 @@ class Net:
             phase, level, stages, weights = given[0], given[1], given[2], given[3] or weights
         if phase not in (0, 1):
             raise UsageError(f"Net('{network_file}'): give the phase, caffe.TRAIN or caffe.TEST")
-        fork = fork_of(network_file)
-        record = read_net(network_file, fork=fork)
+        record, schema = read_legacy(network_file)
         graph = build_graph(
             record,
             phase=PHASES[phase],
             level=level,
             stages=() if stages is None else tuple(stages),
         )
-        self._set_up(replace(graph, schema=load_schema(fork)))
+        self._set_up(replace(graph, schema=schema))
         if weights is not None:
             self.copy_from(weights)
 
@@ -363,8 +360,6 @@ class Net:
             UsageError: the first layer is of another type.
         """
         node, layer = self._graph.nodes[0], self._steps[0].layer
-        if node.type != "MemoryData":
+        if not isinstance(layer, MemoryData):
             raise UsageError(f"set_input_arrays needs a MemoryData layer first, not {node.label}")
-        reset: Callable[..., None] = getattr(layer, "reset")  # noqa: B009 # only that type has it
-        values = (np.ascontiguousarray(array, np.float32) for array in (data, labels))
-        reset(*(torch.from_numpy(array) for array in values))
+        layer.reset(*(np.ascontiguousarray(array, np.float32) for array in (data, labels)))

@@ -12,14 +12,12 @@ from torch import Tensor
 
 from converter.graph import Graph
 from converter.message import write_binary
-from retrain.events import Note
 from retrain.feeding import FedNet, Pass
 from retrain.load import load_trainer
-from retrain.nets import Dialect, find_net
-from retrain.settings import Settings, read_settings
+from retrain.nets import Dialect
+from retrain.settings import read_settings
 from retrain.solvers.registry import find
 
-from .dialects import fork_of
 from .net import Net
 from .state import observe
 
@@ -48,9 +46,7 @@ class Solver:
     """Stands in place of the file's `type`, unless empty."""
 
     def __init__(self, solver_file: str | Path) -> None:
-        settings = read_settings(solver_file)
-        dialect = Dialect(fork=_fork(settings, solver_file), allow_python=True)
-        settings = read_settings(solver_file, fork=dialect.fork)
+        settings, dialect = read_settings(solver_file), Dialect(allow_python=True)
         if self.solver_type:
             settings = replace(settings, type=self.solver_type)
         find(settings.type)  # before any net is made
@@ -214,12 +210,3 @@ class _Loss(torch.autograd.Function):
 def _face(fed: FedNet) -> Net:
     assert isinstance(fed, FacedNet)  # made by _make_net
     return fed.face
-
-
-def _fork(settings: Settings, solver_file: str | Path) -> str | None:
-    """The fork that the solver's net is written for; of a net inside the file, the file's."""
-    for name in (settings.net, settings.train_net):
-        if name:
-            path = find_net(name, settings.file, lambda text: observe(Note("solver.cpp:102", text)))
-            return fork_of(path)
-    return fork_of(solver_file, "SolverParameter")

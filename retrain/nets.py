@@ -57,7 +57,7 @@ class Dialect:
         """The Graph of what `read` gave under a NetState."""
         record, schema = read
         graph = build_graph(record, phase=phase, level=level, stages=stages)
-        return replace(graph, schema=schema)
+        return replace(graph, schema=schema, allow_python=self.allow_python)
 
 
 class SolverNets:

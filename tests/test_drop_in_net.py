@@ -234,3 +234,19 @@ def test_a_reshaped_blob_keeps_what_fits(shape: list[int]) -> None:
     blob.data[...] = np.arange(1024)
     blob.reshape(*shape)
     np.testing.assert_array_equal(blob.data, np.arange(blob.count).reshape(shape))
+
+
+def test_memory_data_serves_the_arrays_given(tmp_path: Path) -> None:
+    path = tmp_path / "net.prototxt"
+    path.write_text("""
+layer { name: "data" type: "MemoryData" top: "data" top: "label"
+  memory_data_param { batch_size: 2 channels: 1 height: 3 width: 5 } }
+layer { name: "sum" type: "Reduction" bottom: "data" top: "sum" reduction_param { axis: 1 } }
+layer { name: "quiet" type: "Silence" bottom: "label" }
+""")
+    net = caffe.Net(str(path), caffe.TEST)
+    data = np.arange(60, dtype=np.float32).reshape(4, 1, 3, 5)
+    net.set_input_arrays(data, np.arange(4))
+    first, second = net.forward()["sum"].copy(), net.forward()["sum"].copy()
+    np.testing.assert_array_equal([*first, *second], data.sum((1, 2, 3)))
+    np.testing.assert_array_equal(net.blobs["label"].data, [2, 3])

@@ -13,6 +13,7 @@ import pycaffe as caffe
 from caffe_layers.errors import LayerError
 from caffe_layers.utility.python import Python
 from converter.load import load_net
+from pycaffe.command import main
 
 MODULE = """
 import numpy as np
@@ -155,3 +156,17 @@ def test_missing_module_and_class_are_named(prototxt: Path) -> None:
         Python(module="no_such", layer="L")
     with pytest.raises(LayerError, match="has no class 'Nope'"):
         Python(module="legacy_layers", layer="Nope")
+
+
+@pytest.mark.parametrize("allowed", [True, False], ids=["allowed", "not allowed"])
+def test_the_command_asks_for_permission(
+    prototxt: Path, capsys: pytest.CaptureFixture[str], allowed: bool
+) -> None:
+    weights = prototxt.with_suffix(".caffemodel")
+    caffe.Net(str(prototxt), caffe.TRAIN).save(str(weights))
+    sys.modules.pop("legacy_layers")
+    arguments = ["test", f"--model={prototxt}", f"--weights={weights}", "--iterations=1"]
+    code = main([*arguments, *(["--allow-python"] if allowed else [])])
+    assert code == (0 if allowed else 2)
+    assert ("--allow-python" in capsys.readouterr().err) is not allowed
+    assert ("legacy_layers" in sys.modules) is allowed
