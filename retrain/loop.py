@@ -146,7 +146,7 @@ class Trainer:
         display = _due(self.settings.display, iteration)
         if display:
             self._display(smoothed, outputs)
-        rate = self._rate(iteration)
+        rate = self._rate(iteration, smoothed)
         if display:
             self.observer(Rated(iteration, rate))
         self.solver.set_rate(rate)
@@ -188,11 +188,12 @@ class Trainer:
         )
         self._clock, self._displayed_at = now, self.iteration
 
-    def _rate(self, iteration: int) -> float:
+    def _rate(self, iteration: int, loss: float) -> float:
         step = self.policy.current_step
-        rate = self.policy.rate(iteration)
-        if self.policy.current_step != step and self.settings.lr_policy == "multistep":
-            text = f"MultiStep Status: Iteration {iteration}, step = {self.policy.current_step}"
+        rate = self.policy.rate(iteration, loss)
+        name = {"multistep": "MultiStep", "plateau": "Plateau"}.get(self.settings.lr_policy)
+        if self.policy.current_step != step and name is not None:
+            text = f"{name} Status: Iteration {iteration}, step = {self.policy.current_step}"
             self.observer(Note("sgd_solver.cpp:50", text))
         return rate
 
@@ -267,8 +268,7 @@ def _due(interval: int, iteration: int) -> bool:
 
 
 def _rate_policy(settings: Settings) -> RatePolicy:
-    fields = {k: v for k, v in settings.record.fields.items() if k != "lr_policy"}
     try:
-        return RatePolicy(settings.lr_policy, **fields)
+        return RatePolicy(settings.lr_policy, **settings.policy_fields)
     except SolverError as error:
         raise SolverError(f"{settings.label}: {error}") from error

@@ -16,7 +16,10 @@ from converter.replacing import replacing
 from .errors import RunError, SolverError
 from .events import Caution, Note, Observer
 from .feeding import FedNet
+from .policies import RatePolicy
 from .random_state import random_state, set_random_state
+
+_ADVICE = "Remove it to resume as Caffe does, with data from their beginning"
 
 
 def run_state_path(state_path: str | Path) -> str:
@@ -27,19 +30,23 @@ def run_state_path(state_path: str | Path) -> str:
     return f"{stem}.runstate"
 
 
-def write_run_state(path: str | Path, iteration: int, nets: Sequence[FedNet]) -> None:
+def write_run_state(
+    path: str | Path, iteration: int, nets: Sequence[FedNet], policy: RatePolicy
+) -> None:
     """Write where the generators and the nets' data stand; whole, or the old file stays.
 
     Args:
         path: the `.runstate`.
         iteration: how many updates were made.
         nets: the train net, then the test nets.
+        policy: the rate policy.
 
     Raises:
         RunError: the file cannot be written.
     """
     state = {
         "iteration": iteration,
+        "policy": policy.get_state(),
         "random": random_state(),
         "nets": [fed.get_state() for fed in nets],
     }
@@ -51,7 +58,11 @@ def write_run_state(path: str | Path, iteration: int, nets: Sequence[FedNet]) ->
 
 
 def restore_run_state(
-    path: str | Path, iteration: int, nets: Sequence[FedNet], observer: Observer
+    path: str | Path,
+    iteration: int,
+    nets: Sequence[FedNet],
+    policy: RatePolicy,
+    observer: Observer,
 ) -> None:
     """Go on with the generators and the data of a `.runstate`, if there is one.
 
@@ -72,19 +83,19 @@ def restore_run_state(
     for fed, position in zip(nets, state["nets"], strict=False):
         _place(fed, position, path, observer)
     try:
+        policy.set_state(state["policy"])
         set_random_state(state["random"])
     except (TypeError, ValueError, RuntimeError, KeyError) as error:
-        raise SolverError(f"{path}: no state of random number generators: {error}") from error
+        raise SolverError(f"{path}: not what a run state holds: {error}. {_ADVICE}") from error
 
 
 def _read(path: str | Path) -> dict[str, Any]:
-    advice = "Remove it to resume as Caffe does, with data from their beginning"
     try:
         state = json.loads(Path(path).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise SolverError(f"{path}: does not read: {error}. {advice}") from error
-    if not isinstance(state, dict) or not {"iteration", "random", "nets"} <= state.keys():
-        raise SolverError(f"{path}: iteration, random and nets are wanted. {advice}")
+        raise SolverError(f"{path}: does not read: {error}. {_ADVICE}") from error
+    if not isinstance(state, dict) or not {"iteration", "policy", "random", "nets"} <= state.keys():
+        raise SolverError(f"{path}: iteration, policy, random and nets are wanted. {_ADVICE}")
     return state
 
 

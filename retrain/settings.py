@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from converter.message import read_text_file, unknown_fields
 from converter.record import Record
@@ -14,6 +14,7 @@ from converter.schema import load_schema
 from converter.upgrade import upgrade_solver
 
 from .errors import SolverError
+from .policies import fields_of
 
 _OWN = ("record", "file", "unknown")
 
@@ -23,7 +24,9 @@ class Settings:
     """The fields of a SolverParameter under their own names, unset ones at Caffe's defaults.
 
     Rate policies read the fields they need from `record`, where "was it set" is kept. `file` is
-    the solver file, if there is one; `unknown` has a line for each field no schema knows.
+    the solver file, if there is one; `unknown` has a line for each field that neither the schema
+    nor the rate policy knows. `layer_wise_reduce` has no effect: gradients of several processes
+    are always reduced while others are computed.
     """
 
     record: Record
@@ -67,6 +70,16 @@ class Settings:
     weights: tuple[str, ...] = ()
 
     @property
+    def policy_fields(self) -> dict[str, Any]:
+        """What the file sets, for the rate policy: fields of forks it needs among the rest."""
+        found = {name: value for name, value in self.record.fields.items() if name != "lr_policy"}
+        for name in fields_of(self.lr_policy):
+            given = [field.value for field in self.record.unknown if field.name == name]
+            if given:
+                found[name] = tuple(float32(v) if isinstance(v, float) else v for v in given)
+        return found
+
+    @property
     def label(self) -> str:
         """How messages call the solver file."""
         return str(self.file) if self.file is not None else "the solver"
@@ -80,7 +93,10 @@ def settings_of(record: Record, file: Path | None = None) -> Settings:
     """
     names = {field.name for field in fields(Settings)} - set(_OWN)
     given = {name: record[name] for name in names if name in record}
-    settings = Settings(record, file, tuple(unknown_fields(record)), **given)
+    used = fields_of(record.get("lr_policy", ""))
+    unused = tuple(field for field in record.unknown if field.name not in used)
+    unknown = tuple(unknown_fields(replace(record, unknown=unused)))
+    settings = Settings(record, file, unknown, **given)
     _check(settings)
     return settings
 

@@ -92,7 +92,7 @@ def save_snapshot(subject: Subject, prefix: str, settings: Settings) -> tuple[st
                 graph=subject.train.graph,
             )
             nets = (subject.train, *subject.tests)
-            write_run_state(folder / Path(side).name, solver.iteration, nets)
+            write_run_state(folder / Path(side).name, solver.iteration, nets, subject.policy)
             write_state(folder / Path(state).name, numbers)
     except OSError as error:
         raise RunError(f"{state}: cannot be written: {error.strerror}") from error
@@ -127,7 +127,7 @@ def restore_snapshot(subject: Subject, path: str, observer: Observer) -> None:
     if state.learned_net:
         load_weights(net, _learned_net(path, state.learned_net, say))
     nets = (subject.train, *subject.tests)
-    restore_run_state(run_state_path(path), state.iteration, nets, observer)
+    restore_run_state(run_state_path(path), state.iteration, nets, subject.policy, observer)
 
 
 def _learned_net(state_path: str, named: str, say: Callable[[str], None]) -> Path:

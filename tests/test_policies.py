@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from converter.errors import SolverError
 from retrain.policies import RatePolicy
+from retrain.settings import read_settings
 
 # Rates at these iterations for base_lr 0.01, computed by Caffe's own GetLearningRate.
 ITERATIONS = (0, 1, 99, 100, 249, 250, 500, 999)
@@ -130,3 +132,35 @@ def test_sigmoid_far_before_its_step_is_zero_not_an_overflow() -> None:
 def test_a_bad_policy_says_what_is_wrong(name: str, fields: dict[str, Any], message: str) -> None:
     with pytest.raises(SolverError, match=message):
         RatePolicy(name, **fields)
+
+
+STAGES = {"stagelr": (0.1, 0.3, 0.2), "stageiter": (5, 9, 20)}
+
+
+@pytest.mark.parametrize(
+    ("iteration", "rate"), [(0, 0.1), (5, 0.1), (6, 0.3), (9, 0.3), (10, 0.2), (20, 0.2), (99, 0.2)]
+)
+def test_multifixed(iteration: int, rate: float) -> None:
+    assert RatePolicy("multifixed", **STAGES).rate(iteration) == rate
+
+
+def test_multifixed_wants_a_rate_per_stage() -> None:
+    with pytest.raises(SolverError, match="stagelr is given 3 times, stageiter 2 times"):
+        RatePolicy("multifixed", **{**STAGES, "stageiter": (5, 9)})
+
+
+def test_plateau_steps_when_the_loss_has_no_new_minimum() -> None:
+    """Windows of 3 and 2 iterations; the fall at 4 starts the second one anew."""
+    policy = RatePolicy("plateau", base_lr=1.0, gamma=0.1, plateau_winsize=(3, 2))
+    losses = (5, 6, 6, 6, 4, 4, 4, 4, 4, 4)
+    rates = [policy.rate(i, loss) for i, loss in enumerate(losses)]
+    assert rates == pytest.approx([1, 1, 1, 0.1, 0.1, 0.1, 0.01, 0.01, 0.01, 0.01])
+
+
+def test_a_forks_policy_in_a_solver_file(corpus: Path) -> None:
+    folder = corpus / "eric612+MobileNet-YOLO" / "models" / "mobilenetv1_voc"
+    settings = read_settings(folder / "mobilenet_yolov3_lite_solver.prototxt")
+    policy = RatePolicy(settings.lr_policy, **settings.policy_fields)
+    rates = [policy.rate(iteration) for iteration in (50, 51, 201, 90_000, 120_001)]
+    assert rates == pytest.approx([1e-6, 1e-5, 1e-3, 1e-4, 1e-5])
+    assert not [line for line in settings.unknown if "stage" in line]

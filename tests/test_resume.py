@@ -39,7 +39,7 @@ layer { name: "ip" type: "InnerProduct" bottom: "drop" top: "ip"
   inner_product_param { num_output: 2 weight_filler { type: "xavier" } } }
 layer { name: "loss" type: "EuclideanLoss" bottom: "ip" bottom: "y" top: "loss" }
 """
-MOVING_SOLVER = """net: "net.prototxt" base_lr: 0.01 lr_policy: "fixed" max_iter: 9 snapshot: 4
+MOVING_SOLVER = """net: "net.prototxt" base_lr: 0.01 max_iter: 9 snapshot: 4
 test_iter: 2 test_interval: 3 display: 1 """
 
 
@@ -56,8 +56,8 @@ def moving(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Tra
     Path("k.txt").write_text("-1", encoding="utf-8")
     Path("net.prototxt").write_text(RANDOM, encoding="utf-8")
 
-    def make(lines: str = "", *, seed: int = 1, **options: Any) -> Trainer:
-        text = f"{MOVING_SOLVER} random_seed: {seed} {lines}"
+    def make(lines: str = "", *, seed: int = 1, policy: str = "fixed", **options: Any) -> Trainer:
+        text = f'{MOVING_SOLVER} random_seed: {seed} lr_policy: "{policy}" {lines}'
         Path("solver.prototxt").write_text(text, encoding="utf-8")
         return load_trainer("solver.prototxt", dialect=Dialect(fork="integral"), **options)
 
@@ -79,6 +79,20 @@ def test_random_numbers_and_data_go_on_bit_for_bit(
     both = zip(blobs(through), blobs(resumed), strict=True)
     assert [torch.equal(one, other) for one, other in both] == [True] * 2
     assert Path("k.txt").read_text(encoding="utf-8") == index
+
+
+def test_a_plateau_goes_on(moving: Callable[..., Trainer]) -> None:
+    lines = "plateau_winsize: 2 plateau_winsize: 1 gamma: 0.5"
+    through: list[Event] = []
+    second: list[Event] = []
+    moving(lines, policy="plateau", observer=through.append).solve()
+    resumed = moving(lines, policy="plateau", observer=second.append)
+    resumed.restore("solver_iter_4.solverstate")
+    resumed.solve()
+    rates = [step.rate for step in events_of(Stepped, through)]
+    assert [step.rate for step in events_of(Stepped, second)] == rates[4:]
+    assert rates[0] == pytest.approx(0.01)
+    assert rates[-1] < 0.01
 
 
 def events_of(kind: type, found: list[Event]) -> list[Any]:
@@ -132,8 +146,8 @@ def test_data_that_changed_are_read_from_their_beginning(moving: Callable[..., T
     ("content", "message"),
     [
         ("{", r"solver_iter_4\.runstate: does not read: .* Remove it to resume"),
-        ("[]", "iteration, random and nets are wanted"),
-        ('{"iteration": 4, "random": {}, "nets": []}', "no state of random number generators"),
+        ("[]", "iteration, policy, random and nets are wanted"),
+        ('{"iteration": 4, "policy": {}, "random": {}, "nets": []}', "not what a run state holds"),
     ],
     ids=["cut off", "a list", "no generators"],
 )
