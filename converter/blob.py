@@ -30,6 +30,7 @@ from .wire import (
     read_field,
     signed,
     varint,
+    varint_field,
 )
 
 _LEGACY_AXES = (1, 2, 3, 4)
@@ -94,6 +95,12 @@ def blob_from_bytes(buffer: Buffer, start: int = 0, end: int | None = None) -> S
 def blob_to_bytes(data: Array, diff: Array | None = None) -> bytes:
     """A BlobProto with `shape` and packed floats; float64 becomes double_data, as in Caffe."""
     return b"".join(blob_chunks(data, diff))
+
+
+def mean_to_bytes(image: Array) -> bytes:
+    """An image [channels, height, width] as Caffe's tools write a mean: num … width, and floats."""
+    axes = b"".join(map(varint_field, _LEGACY_AXES, (1, *image.shape)))
+    return axes + bytes_field(5, np.ascontiguousarray(image, "<f4").tobytes())
 
 
 def blob_chunks(data: Array, diff: Array | None = None) -> Chunks:

@@ -53,7 +53,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(arguments: Sequence[str]) -> int:
     from .errors import UsageError
     from .flags import parse, usage
+    from .tools import is_tool, run_tool
 
+    if arguments and arguments[0] in verb_names():
+        tool = _verb(arguments[0])
+        if is_tool(tool):
+            return run_tool(tool, arguments[0], purpose(arguments[0]), arguments[1:])
     options = parse(arguments)
     if not options.verb:
         print(_overview())
@@ -94,7 +99,7 @@ def purpose(name: str) -> str:
 
 
 def _overview() -> str:
-    rows = [f"  {name:<10} {purpose(name)}" for name in verb_names()]
+    rows = [f"  {name:<18} {purpose(name)}" for name in verb_names()]
     return "\n".join(
         (
             "usage: caffe VERB --FLAG=VALUE …",

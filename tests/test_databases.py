@@ -14,12 +14,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from caffe_layers.data.database.leveldb_records import LevelDbRecords
-from caffe_layers.data.database.lmdb_records import open_lmdb
-from caffe_layers.data.database.records import Backend, open_records
-from caffe_layers.data.database.snappy import decompress
-from caffe_layers.data.database.varint import read_varint
-from caffe_layers.data.database.writing import new_records
+from caffe_layers.data.storage.leveldb_records import LevelDbRecords
+from caffe_layers.data.storage.lmdb_records import open_lmdb
+from caffe_layers.data.storage.records import Backend, open_records
+from caffe_layers.data.storage.snappy import decompress
+from caffe_layers.data.storage.varint import read_varint
+from caffe_layers.data.storage.writing import new_records
 from caffe_layers.errors import DataError
 
 
@@ -101,7 +101,7 @@ def test_lmdbs_own_library_reads_what_we_write(tmp_path: Path) -> None:
 
 
 def test_a_map_that_is_full_is_doubled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("caffe_layers.data.database.writing._FIRST_MAP_SIZE", 1 << 15)
+    monkeypatch.setattr("caffe_layers.data.storage.writing._FIRST_MAP_SIZE", 1 << 15)
     records = some_records(400)
     with new_records(str(tmp_path / "db"), "LMDB") as writer:
         for key, value in records.items():

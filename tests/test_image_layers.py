@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 
-from caffe_layers.data.database.writing import new_records
+from caffe_layers.data.storage.writing import new_records
 from caffe_layers.datum import Datum
 from caffe_layers.errors import DataError, LayerError
 from caffe_layers.registry import find
@@ -270,7 +270,7 @@ class TestRefusals:
     ],
 )
 def test_lines_of_a_list(tmp_path: Path, line: str, wanted: tuple[str, int]) -> None:
-    from caffe_layers.data._labelled_list import read_labelled_list
+    from caffe_layers.data.storage.labelled_list import read_labelled_list
 
     path = tmp_path / "list.txt"
     path.write_text(f"\n{line}\n\n")

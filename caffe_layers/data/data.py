@@ -12,9 +12,9 @@ from ..datum import Buffer, Datum, ReadDatum
 from ..errors import DataError
 from ..layer import Shape
 from ..registry import layer
-from ._images import AS_STORED, COLOR, GRAY, decode
 from ._transform import Array, ImageSource, ReadBlob, Transform
-from .database.records import Records, open_records
+from .storage.images import AS_STORED, COLOR, GRAY, decode
+from .storage.records import Records, open_records
 
 
 @layer("Data", "data_param", "transform_param")

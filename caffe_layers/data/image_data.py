@@ -11,9 +11,9 @@ from torch import Tensor
 from ..errors import DataError
 from ..layer import Shape
 from ..registry import layer
-from ._images import COLOR, GRAY, read_image
-from ._labelled_list import read_labelled_list
 from ._transform import Array, ImageSource, ReadBlob, Transform, draw
+from .storage.images import COLOR, GRAY, read_image
+from .storage.labelled_list import read_labelled_list
 
 
 @layer("ImageData", "image_data_param", "transform_param")

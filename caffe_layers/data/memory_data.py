@@ -14,8 +14,8 @@ from torch import Tensor
 from ..errors import DataError
 from ..layer import Shape
 from ..registry import layer
-from ._images import planes
 from ._transform import ImageSource, ReadBlob, Transform
+from .storage.images import planes
 
 
 @layer("MemoryData", "memory_data_param", "transform_param")

@@ -14,9 +14,9 @@ from torch import Tensor
 from ..errors import DataError
 from ..layer import Shape
 from ..registry import layer
-from ._images import COLOR, decode, pixels, planes
 from ._transform import Array, ImageSource, ReadBlob, Transform, draw
 from ._windows import Window, cut_of, read_windows
+from .storage.images import COLOR, decode, pixels, planes
 
 
 @layer("WindowData", "window_data_param", "transform_param")

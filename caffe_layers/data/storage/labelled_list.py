@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from ..errors import DataError
+from ...errors import DataError
 
 _INTEGER = re.compile(r"\s*([+-]?\d+)")
 

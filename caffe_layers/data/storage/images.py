@@ -9,8 +9,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ..datum import Buffer
-from ..errors import DataError
+from ...datum import Buffer
+from ...errors import DataError
 
 Array = NDArray[Any]
 COLOR, GRAY, AS_STORED = cv2.IMREAD_COLOR, cv2.IMREAD_GRAYSCALE, cv2.IMREAD_UNCHANGED

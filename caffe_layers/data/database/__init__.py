@@ -1,1 +1,0 @@
-"""Databases of records: LMDB and LevelDB, read without Caffe, and written."""

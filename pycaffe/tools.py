@@ -1,0 +1,107 @@
+"""Verbs that were programs of their own in Caffe: with flags of their own, and plain arguments."""
+
+from __future__ import annotations
+
+import difflib
+from argparse import Namespace
+from collections.abc import Iterator, Sequence
+from types import ModuleType
+
+from .errors import UsageError
+from .flags import Flag
+
+_HELP = Flag("help", "show this help")
+_DEBUG = Flag("debug", "show the traceback of an error")
+_SWITCHED = {"true": True, "t": True, "yes": True, "y": True, "1": True}
+_SWITCHED |= {"false": False, "f": False, "no": False, "n": False, "0": False}
+
+
+def is_tool(verb: ModuleType) -> bool:
+    """Whether a verb takes plain arguments: it then has ARGUMENTS, and its FLAGS are its own."""
+    return hasattr(verb, "ARGUMENTS")
+
+
+def run_tool(verb: ModuleType, name: str, purpose: str, arguments: Sequence[str]) -> int:
+    """Run a tool on what stands behind its name; returns the exit code.
+
+    Raises:
+        UsageError: an unknown flag, a bad value, or too many or too few arguments.
+    """
+    flags: tuple[Flag, ...] = (*verb.FLAGS, _DEBUG, _HELP)
+    options = parse_tool(flags, arguments)
+    if options.help:
+        print(_usage(name, purpose, verb.ARGUMENTS, flags))
+        return 0
+    required = [argument for argument in verb.ARGUMENTS if not argument.startswith("[")]
+    if not len(required) <= len(options.arguments) <= len(verb.ARGUMENTS):
+        wanted = " ".join(verb.ARGUMENTS)
+        raise UsageError(
+            f"{name} takes {wanted}; found {len(options.arguments)} arguments: "
+            f"{' '.join(options.arguments)}".rstrip(": ")
+        )
+    return int(verb.run(options))
+
+
+def parse_tool(flags: Sequence[Flag], tokens: Sequence[str]) -> Namespace:
+    """Flags as gflags spells them (`-gray`, `--gray=true`, `--nogray`), and `arguments`, the rest.
+
+    Raises:
+        UsageError: an unknown flag, or a bad value.
+    """
+    options = Namespace(arguments=[], **{flag.name: flag.default for flag in flags})
+    known = {flag.name: flag for flag in flags}
+    waiting = iter(tokens)
+    for token in waiting:
+        if token == "--":
+            options.arguments += waiting
+        elif token.startswith("-") and token != "-":
+            _take_flag(options, known, token, waiting)
+        else:
+            options.arguments.append(token)
+    return options
+
+
+def _take_flag(
+    options: Namespace, known: dict[str, Flag], token: str, waiting: Iterator[str]
+) -> None:
+    written, equals, value = token.lstrip("-").partition("=")
+    name = written.replace("-", "_")
+    flag = known.get(name)
+    if flag is None and name.removeprefix("no") in known and not equals:
+        flag, value, equals = known[name.removeprefix("no")], "false", "="
+        if flag.value:
+            flag = None
+    if flag is None:
+        near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+        hint = f" Did you mean --{near[0]}?" if near else ""
+        raise UsageError(f"unknown flag '{token}'.{hint}")
+    if flag.value and not equals:
+        value = next(waiting, "")
+    setattr(options, flag.name, _value(flag, value if flag.value or equals else "true"))
+
+
+def _value(flag: Flag, text: str) -> object:
+    if not flag.value:
+        if text.lower() not in _SWITCHED:
+            raise UsageError(f"--{flag.name}={text}: give true or false")
+        return _SWITCHED[text.lower()]
+    try:
+        value = flag.kind(text)
+    except ValueError as error:
+        raise UsageError(f"--{flag.name}={text}: give {flag.value}") from error
+    if flag.choices and value not in flag.choices:
+        raise UsageError(f"--{flag.name}={text}: give {' or '.join(flag.choices)}")
+    return value
+
+
+def _usage(name: str, purpose: str, arguments: Sequence[str], flags: Sequence[Flag]) -> str:
+    heads = [f"  --{flag.name}{'=' if flag.value else ''}{flag.value}" for flag in flags]
+    width = max(len(head) for head in heads) + 2
+    rows = []
+    for head, flag in zip(heads, flags, strict=True):
+        notes = [*([" | ".join(flag.choices)] if flag.choices else [])]
+        notes += [f"default {flag.default}"] if flag.value and flag.default != "" else []
+        extra = f" ({'; '.join(notes)})" if notes else ""
+        rows.append(f"{head:<{width}}{flag.purpose}{extra}")
+    head = f"caffe {name}: {purpose}"
+    return "\n".join((head, "", f"usage: caffe {name} [FLAGS] {' '.join(arguments)}", "", *rows))
