@@ -54,6 +54,11 @@ class FedNet:
         self.feed = feed
         self.graph = graph
 
+    @property
+    def nets(self) -> list[Net]:
+        """The reading side, if it is a net of its own, and the computing side."""
+        return [self.feed.net, self.net] if isinstance(self.feed, NetFeed) else [self.net]
+
     def run(self) -> Pass:
         """Read the next batch and compute it."""
         batch = self.feed()

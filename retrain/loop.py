@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 
 import torch
 from torch import Tensor
 
-from .debug_info import gradient_lines
+from .debug_info import shown_in_detail
 from .errors import RunError, SolverError
 from .events import (
     Displayed,
@@ -141,9 +142,9 @@ class Trainer:
     def _iterate(self) -> None:
         """One iteration: gradients, display, update."""
         iteration = self.iteration
-        loss, outputs = self._accumulate()
-        smoothed = self._smoothed.add(loss)
         display = _due(self.settings.display, iteration)
+        loss, outputs = self._accumulate(in_detail=display and self.settings.debug_info)
+        smoothed = self._smoothed.add(loss)
         if display:
             self._display(smoothed, outputs)
         rate = self._rate(iteration, smoothed)
@@ -153,27 +154,31 @@ class Trainer:
         self.solver.step()
         self.observer(Stepped(iteration, loss, smoothed, rate))
 
-    def _accumulate(self) -> tuple[float, dict[str, Tensor]]:
+    def _accumulate(self, *, in_detail: bool) -> tuple[float, dict[str, Tensor]]:
         """Loss averaged and gradients summed over iter_size passes; the last pass's outputs."""
         self.solver.zero_grad()
-        total, outputs = 0.0, {}
+        total = 0.0
+        outputs: dict[str, Tensor] = {}
         for _ in range(self.settings.iter_size):
-            made = self.train.run()
-            outputs = dict(made.outputs)
-            if made.loss is None:
-                continue
-            value = made.loss.item()
-            if not math.isfinite(value):
-                raise RunError(self._lost(value, outputs))
+            with shown_in_detail(self.train.nets, self._say_detail) if in_detail else nullcontext():
+                value, outputs = self._pass()
             total += value
-            if made.loss.requires_grad:
-                torch.autograd.backward(made.loss)
         return total / self.settings.iter_size, outputs
 
+    def _pass(self) -> tuple[float, dict[str, Tensor]]:
+        """Loss (0 if the net has none) and outputs of one forward and backward pass."""
+        made = self.train.run()
+        outputs = dict(made.outputs)
+        if made.loss is None:
+            return 0.0, outputs
+        value = made.loss.item()
+        if not math.isfinite(value):
+            raise RunError(self._lost(value, outputs))
+        if made.loss.requires_grad:
+            torch.autograd.backward(made.loss)
+        return value, outputs
+
     def _display(self, smoothed: float, outputs: dict[str, Tensor]) -> None:
-        if self.settings.debug_info:
-            for line in gradient_lines(self.train.net):
-                self.observer(Note("net.cpp:614", line))
         now = time.perf_counter()
         self.observer(
             Displayed(
@@ -248,6 +253,9 @@ class Trainer:
 
     def _say(self, text: str) -> None:
         self.observer(Note("solver.cpp:332", text))
+
+    def _say_detail(self, line: str) -> None:
+        self.observer(Note("net.cpp:614", line))
 
     def _lost(self, value: float, outputs: dict[str, Tensor]) -> str:
         """Where a loss that is no number was met, and what helps."""

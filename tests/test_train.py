@@ -361,15 +361,36 @@ def test_a_loss_that_is_no_number_stops_the_run(run: Callable[..., Any]) -> None
     assert trainer.iteration == 3
 
 
-def test_debug_info_shows_every_gradient(run: Callable[..., Any]) -> None:
-    trainer, recorder = run("debug_info: true display: 5")
-    trainer.step(1)
-    lines = [note.text for note in recorder.of(Note) if "Backward" in note.text]
-    assert [line.split(" diff:")[0].strip() for line in lines[:2]] == [
-        "[Backward] Layer ip, param blob 0",
-        "[Backward] Layer ip, param blob 1",
+def test_debug_info_shows_every_blob_and_gradient(run: Callable[..., Any]) -> None:
+    deeper = NET.replace('bottom: "ip" bottom: "y"', 'bottom: "ip2" bottom: "y"')
+    deeper += """layer { name: "ip2" type: "InnerProduct" bottom: "ip" top: "ip2"
+      param { name: "w" } inner_product_param { num_output: 2 weight_filler { type: "xavier" } } }
+    """
+    parts = deeper.split("layer {")
+    parts[3], parts[4] = parts[4], parts[3]
+    trainer, recorder = run("debug_info: true display: 5", net="layer {".join(parts))
+    trainer.step(2)
+    lines = [note.text.strip() for note in recorder.of(Note) if "ward]" in note.text]
+    assert [line.split(": ")[0] for line in lines] == [
+        "[Forward] Layer data, top blob x data",
+        "[Forward] Layer data, top blob y data",
+        "[Forward] Layer ip, top blob ip data",
+        "[Forward] Layer ip, param blob 0 data",
+        "[Forward] Layer ip, param blob 1 data",
+        "[Forward] Layer ip2, top blob ip2 data",
+        "[Forward] Layer ip2, param blob w data",
+        "[Forward] Layer ip2, param blob 1 data",
+        "[Forward] Layer loss, top blob loss data",
+        "[Backward] Layer loss, bottom blob ip2 diff",
+        "[Backward] Layer ip2, bottom blob ip diff",
+        "[Backward] Layer ip2, param blob 0 diff",
+        "[Backward] Layer ip2, param blob 1 diff",
+        "[Backward] Layer ip, param blob 0 diff",
+        "[Backward] Layer ip, param blob 1 diff",
+        "[Backward] All net params (data, diff)",
     ]
-    assert lines[2].startswith("    [Backward] All net params (data, diff): L1 norm = (")
+    assert lines[1] == "[Forward] Layer data, top blob y data: 0.5"
+    assert lines[8].endswith(f": {recorder.of(Stepped)[0].loss:g}")
 
 
 def test_iter_size_reads_that_many_batches(run: Callable[..., Any]) -> None:
