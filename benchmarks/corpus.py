@@ -11,6 +11,7 @@ is legal. Exit status 1 if a net that is made only of layer types of Caffe 1.0 f
 from __future__ import annotations
 
 import argparse
+import os
 import re
 import signal
 import sys
@@ -23,6 +24,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import FrameType
 
 import torch
@@ -35,11 +37,12 @@ from converter.errors import GraphError
 from converter.graph import Graph, build_graph
 from converter.load import load_graph
 from converter.message import read_text_file, unknown_fields
+from converter.net import Net
 from converter.schema import load_schema
 from converter.text import parse
 from converter.upgrade import upgrade_net, upgrade_solver
 
-from .synthetic import quietly_fed
+from .synthetic import quietly_fed, with_files
 
 CORPUS = Path(__file__).parent.parent.parent / "shared" / "corpus"
 STAGES = ("refused", "read", "wired", "built", "forward", "backward")
@@ -87,14 +90,18 @@ def main() -> int:
     parser.add_argument("--only", default="", help="regular expression the path must contain")
     parser.add_argument("--jobs", type=int, default=1, help="processes at once")
     parser.add_argument("--batch", type=int, default=1, help="samples per net where it is legal")
-    parser.add_argument("--limit", type=float, default=120, help="seconds a net may take")
+    parser.add_argument("--limit", type=float, default=300, help="seconds a net may take")
     parser.add_argument("--meta", action="store_true", help="build only, without memory")
     parser.add_argument("--list", action="store_true", help="one line for each file")
     options = parser.parse_args()
-    files = sorted(path for path in options.folder.rglob("*") if path.is_file() and _text(path))
+    files = sorted(
+        path for path in options.folder.resolve().rglob("*") if path.is_file() and _text(path)
+    )
     files = [path for path in files if re.search(options.only, str(path))]
     outcomes = run_all(files, options)
-    report(outcomes, options.folder, Console(width=160, highlight=False), every=options.list)
+    report(
+        outcomes, options.folder.resolve(), Console(width=160, highlight=False), every=options.list
+    )
     return int(any(o.caffe_only and o.stage != _last(options) for o in outcomes))
 
 
@@ -127,8 +134,8 @@ def examine(path: Path, batch: int, limit: float, meta: bool) -> Outcome:
     kind, start = kind_of(path), time.perf_counter()
     trial = _Trial(path, kind, batch, meta)
     try:
-        with time_limit(limit):
-            trial.run()
+        with time_limit(limit), empty_folder() as folder:
+            trial.run(folder)
     except CaffeError as error:
         trial.reason = reason_of(error)
     except (RuntimeError, ValueError, TypeError, LookupError, NotImplementedError) as error:
@@ -163,8 +170,8 @@ class _Trial:
         self.stage, self.reason, self.caffe_only = STAGES[0], "", False
         self.notes: list[str] = []
 
-    def run(self) -> None:
-        graphs = list(self._graphs())
+    def run(self, folder: Path) -> None:
+        graphs = [with_files(graph, folder) for graph in self._graphs()]
         if not graphs:
             return
         self.caffe_only = all(map(_caffe_reads, graphs))
@@ -236,11 +243,13 @@ def _needed(graph: Graph, kind: str) -> bool:
     return any(node.type == kind and node.bottoms for node in graph.nodes) and kind != "Python"
 
 
-def _total(net: torch.nn.Module, outputs: dict[str, torch.Tensor]) -> torch.Tensor | None:
-    if net.loss_weights:
-        return net.loss(outputs)
+def _total(net: Net, outputs: dict[str, torch.Tensor]) -> torch.Tensor | None:
+    """The loss; the sum of all outputs where there is none, or none that weights take part in."""
+    loss = net.loss(outputs) if net.loss_weights else None
+    if loss is not None and loss.requires_grad:
+        return loss
     sums = [top.sum() for top in outputs.values() if top.requires_grad]
-    return torch.stack(sums).sum() if sums else None
+    return torch.stack(sums).sum() if sums else loss
 
 
 def _phases(path: Path) -> Iterator[Graph | GraphError]:
@@ -262,6 +271,18 @@ def _phases(path: Path) -> Iterator[Graph | GraphError]:
         yield first
     else:
         yield GraphError("has no layers")
+
+
+@contextmanager
+def empty_folder() -> Iterator[Path]:
+    """A temporary working directory: some nets write files."""
+    before = Path.cwd()
+    with TemporaryDirectory() as folder:
+        os.chdir(folder)
+        try:
+            yield Path(folder)
+        finally:
+            os.chdir(before)
 
 
 @contextmanager
@@ -305,12 +326,12 @@ def report(outcomes: list[Outcome], folder: Path, console: Console, *, every: bo
         "of these nets of Caffe 1.0's types alone": [o for o in outcomes if o.caffe_only],
     }
     table = Table("files", "count", "parse", "wire up", "build", "forward", "backward")
-    for name, group in groups.items():
+    for title, group in groups.items():
         nets = [o for o in group if o.kind != "solver"]
         parsed = sum(o.stage != "refused" for o in group)
         reached = [sum(STAGES.index(o.stage) >= at for o in nets) for at in (2, 3, 4, 5)]
         cells = [str(count) for count in reached] if nets else ["-"] * 4
-        table.add_row(name, str(len(group)), str(parsed), *cells)
+        table.add_row(title, str(len(group)), str(parsed), *cells)
     console.print(table)
     reasons = Counter((o.stage, o.reason) for o in outcomes if o.reason)
     table = Table("files", "came to", "stopped by")

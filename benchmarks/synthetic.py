@@ -10,6 +10,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -44,6 +45,7 @@ LOSSES_OF_CLASSES = {
 }
 """Layers whose bottom 1 is labels, and the block that has the classes' axis."""
 LOSSES_OF_EQUALS = {"EuclideanLoss", "SigmoidCrossEntropyLoss", "SmoothL1Loss", "L1Loss"}
+CAMERA = "R: 1 0 0 0 1 0 0 0 1 T: 0 0 0 f: 1145 1144 c: 512 515 k: 0 0 0 p: 0 0\n"
 YES_OR_NO = {("SigmoidCrossEntropyLoss", 1), ("ContrastiveLoss", 2), ("LSTM", 1), ("RNN", 1)}
 """Layer types and the bottom of theirs that is 0 or 1."""
 SHAPE_ONLY = {"Slice", "Split", "Reshape", "Flatten", "Concat", "Crop"}
@@ -93,7 +95,8 @@ def feed(
                 if not cut:
                     break
                 continue
-            kinds = tuple(sorted({node.type for node in (*cut, *feeding.nodes)}))
+            read = [node for node in feeding.nodes if registered()[node.type].feeds]
+            kinds = tuple(sorted({node.type for node in (*cut, *read)}))
             return Fed(net, _values(net), kinds)
     assert first is not None
     raise first
@@ -268,6 +271,8 @@ def _counts(net: Net, version: str) -> Iterator[int]:
                 yield shape[_class_axis(node) % len(shape)]
             elif (node.type, place) in YES_OR_NO:
                 yield 2
+            elif version == "image_index":
+                yield 1  # the one camera of `with_files`
             elif node.type == "Embed":
                 yield node.record["embed_param"]["input_dim"]
             elif node.type in SHAPE_ONLY and place == 0:
@@ -275,6 +280,28 @@ def _counts(net: Net, version: str) -> Iterator[int]:
                     yield from _counts(net, top)
             elif node.type == "Filter" and place == len(node.bottoms) - 1:
                 yield 2
+
+
+# Files beside the data
+
+
+def with_files(graph: Graph, folder: Path) -> Graph:
+    """The graph with a camera file to read, and its writers writing, in `folder`."""
+    camera = folder / "camera"
+    camera.mkdir(exist_ok=True)
+    (camera / "0.txt").write_text(CAMERA, encoding="utf-8")
+    paths = {"camera_parameters_prefix": f"{camera}/", "save_path": f"{folder}/"}
+    nodes = tuple(replace(n, record=_with_paths(n.record, paths)) for n in graph.nodes)
+    return replace(graph, nodes=nodes)
+
+
+def _with_paths(record: Record, paths: Mapping[str, str]) -> Record:
+    changed = {
+        name: block.having(**{key: paths[key] for key in paths if key in block})
+        for name, block in record.fields.items()
+        if isinstance(block, Record)
+    }
+    return record.having(**changed)
 
 
 def quietly_fed(
