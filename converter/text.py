@@ -146,7 +146,7 @@ class _Parser:
                 at = self.nameless(found.end(), at)
 
     def problem(self, at: int, message: str) -> None:
-        self.problems.append((at, message))
+        self.problems.append((min(at, len(self.text) - 1), message))
 
     def skip(self, at: int) -> int:
         found = _GAP.match(self.text, at)

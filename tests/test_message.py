@@ -75,7 +75,7 @@ def records(draw: st.DrawFn, message: str, depth: int = 0) -> Record:
     known = CAFFE.message(message).fields
     names = [name for name in known if known[name].kind != "message" or depth < DEEPEST]
     chosen = {name for name in names if known[name].required}
-    chosen |= draw(st.sets(st.sampled_from(names), max_size=4))
+    chosen |= draw(st.sets(st.sampled_from(names), max_size=4)) if names else set()
     fields: dict[str, Any] = {}
     for name in sorted(chosen):
         one = values(known[name], depth)

@@ -7,7 +7,7 @@ import re
 
 import pytest
 from google.protobuf import text_format
-from hypothesis import assume, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from converter.errors import TextError
@@ -240,6 +240,7 @@ WORDS = ["name", "layer", "12", "0x", "1.5", '"a"', "'b'", "TRAIN", "/", "\\", "
 
 
 @given(st.lists(st.sampled_from(PIECES + WORDS), max_size=25).map("".join))
+@example("name[")
 def test_any_text_gives_a_tree_with_places(text: str) -> None:
     tree = parse(text, "f")
     assert all(0 <= at <= len(text) for at, _ in tree.problems)
