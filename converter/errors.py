@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from caffe_layers.errors import CaffeError, DataError, LayerError
+
+if TYPE_CHECKING:
+    from .record import Record
 
 __all__ = [
     "CaffeError",
@@ -18,10 +23,14 @@ __all__ = [
 
 
 class TextError(CaffeError):
-    """A text file does not read: every problem found, each with file:line:column."""
+    """A text file does not read: every problem found, each with file:line:column.
 
-    def __init__(self, problems: str | list[str]) -> None:
+    `record` is what could be read all the same, to look for further problems in.
+    """
+
+    def __init__(self, problems: str | list[str], record: Record | None = None) -> None:
         self.problems = [problems] if isinstance(problems, str) else list(problems)
+        self.record = record
         super().__init__("\n".join(self.problems))
 
 

@@ -7,13 +7,13 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from caffe_layers.layer import Gradient
 from caffe_layers.registry import load_module, registered
 
 from .caffemodel import read_definition
-from .errors import TextError
+from .errors import GraphError, TextError
 from .graph import Graph, build_graph
 from .message import read_binary, read_text_file, unknown_fields
 from .net import Net, build_net
@@ -96,9 +96,24 @@ def load_graph(
     """The Graph of a prototxt under a NetState; arguments as for `load_net`."""
     for module in layers:
         load_module(module)
-    record, schema = read_with_schema(prototxt, fork=fork, protos=protos)
+    try:
+        record, schema = read_with_schema(prototxt, fork=fork, protos=protos)
+    except TextError as error:
+        wiring = _wiring_problems(error.record, phase=phase, level=level, stages=stages)
+        raise TextError([*error.problems, *wiring], error.record) from error
     graph = build_graph(record, phase=phase, level=level, stages=stages)
     return replace(graph, schema=schema, allow_python=allow_python)
+
+
+def _wiring_problems(record: Record | None, **state: Any) -> list[str]:
+    """What is wrong between the layers of a file that does not read, beside what stands in them."""
+    if record is None:
+        return []
+    try:
+        build_graph(upgrade_net(record), **state)
+    except (GraphError, TextError) as error:
+        return str(error).splitlines()
+    return []
 
 
 def read_net(prototxt: Source, *, fork: str | None = None, protos: Sequence[Source] = ()) -> Record:

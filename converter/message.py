@@ -48,7 +48,7 @@ def read_text(
         lines = [f"{tree.lines.where(at)}: {first[at]}" for at in sorted(first)]
         if len(lines) > MOST_PROBLEMS:
             lines[MOST_PROBLEMS:] = [f"{file}: and {len(lines) - MOST_PROBLEMS} further problems"]
-        raise TextError(lines)
+        raise TextError(lines, record)
     return record
 
 

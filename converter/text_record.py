@@ -86,9 +86,12 @@ class _Reader:
         try:
             value = self.value(spelt, fact, at)
         except ValueError as wanted:
-            if spelt != BROKEN:
-                self.wrong(item, fact, str(wanted))
-            return
+            if spelt == BROKEN:
+                return
+            self.wrong(item, fact, str(wanted))
+            if fact.kind != "string" or type(spelt) is not str:
+                return
+            value = spelt  # a name without its quotes: layers that use it are not to blame
         if fact.repeated:
             fields.setdefault(name, []).append(value)
         else:
