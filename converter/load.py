@@ -135,6 +135,7 @@ def read_with_schema(
 
     Raises:
         TextError: the file does not read; every problem with file:line:column.
+        GraphError: it has no layers.
     """
     schema = load_schema(fork, tuple(protos))
     try:
@@ -147,6 +148,9 @@ def read_with_schema(
         assert problem is not None
         raise problem
     record = upgrade_net(record)
+    if not record.get("layer"):
+        advice = "is it a solver file? Its `net:` names the net's file"
+        raise GraphError(f"{prototxt}: no net: it has no layers; {advice}")
     blocks = {block for cls in registered().values() for block in cls.param_blocks}
     strange = unknown_fields(record, known_blocks=blocks)
     if strange:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from converter import load_net
-from converter.errors import TextError
+from converter.errors import GraphError, TextError
 
 SIX = """name: "six"
 layer { name: "in" type: "Input" top: "x" input_param { shape { dim: 3 dim: 2 dim: 9 dim: 9 } } }
@@ -59,3 +59,11 @@ def test_a_name_without_quotes_is_one_problem(tmp_path: Path) -> None:
         load_net(path)
     (problem,) = caught.value.problems
     assert problem.endswith('wants text in quotes, found x: write top: "x"')
+
+
+@pytest.mark.parametrize("text", ["", 'net: "n.prototxt" base_lr: 0.1'], ids=["empty", "solver"])
+def test_a_file_without_layers_is_no_net(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "solver.prototxt"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(GraphError, match=r"solver\.prototxt: no net: it has no layers"):
+        load_net(path)
