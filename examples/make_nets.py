@@ -59,17 +59,17 @@ base_lr: {recipe.base_lr}
 # A new RMSProp takes steps of rate / sqrt(1 - rms_decay): 10 times too long at the default 0.99.
 rms_decay: 0.95
 lr_policy: "multistep"
-stepvalue: 900
+stepvalue: 800
 gamma: 0.2
-max_iter: 1200
+max_iter: 1000
 
 # One test goes over the {TEST} test samples once: watch error(mm)_3d_s2_int.
 test_iter: {TEST // recipe.test_batch}
-test_interval: 300
+test_interval: 250
 display: 20
 average_loss: 20
 
-snapshot: 600
+snapshot: 500
 snapshot_prefix: "runs/{recipe.name}_d{recipe.depth}"
 random_seed: 2018
 solver_mode: CPU
