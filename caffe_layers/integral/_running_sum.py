@@ -22,7 +22,7 @@ def running_sum(pairs: Sequence[tuple[Tensor, Tensor]], weights: Sequence[float]
     """
     room = np.zeros(_PIECE + 1, np.float32)
     for (prediction, label), weight in zip(pairs, weights, strict=True):
-        flat = (bottom.detach().reshape(-1).split(_PIECE) for bottom in (prediction, label))
+        flat = (torch.split(b.detach().reshape(-1), _PIECE) for b in (prediction, label))
         for part, truth in zip(*flat, strict=True):
             residual = (part.float() - truth.float()).numpy()
             used = room[: residual.size + 1]
