@@ -30,6 +30,8 @@ from . import classic_nets
 from .synthetic import quietly_fed
 
 CORPUS = Path(__file__).parent.parent.parent / "shared" / "corpus"
+SHORTEST_ROUND = 0.3
+"""Seconds; nets that take less than that for a step take several."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,15 +150,22 @@ def measure(classic: Classic, batch: int, rounds: int) -> list[float]:
             take_weights(other, net)
             steps.append((other, lambda other=other: other(data, label.long())))
     seconds: list[list[float]] = [[] for _ in steps]
-    for round_ in range(rounds + 1):
+    times = [_mean_step(*step, repeats=2) for step in steps]  # warm
+    repeats = max(1, round(SHORTEST_ROUND / min(times)))
+    for round_ in range(rounds):
         turns = list(enumerate(steps))
-        for index, (module, loss) in turns if round_ % 2 else turns[::-1]:
-            module.zero_grad()
-            start = time.perf_counter()
-            loss().backward()
-            if round_:
-                seconds[index].append(time.perf_counter() - start)
+        for index, step in turns if round_ % 2 else turns[::-1]:
+            seconds[index].append(_mean_step(*step, repeats=repeats))
     return [median(times) for times in seconds]
+
+
+def _mean_step(module: nn.Module, loss: Callable[[], Tensor], *, repeats: int) -> float:
+    """Mean seconds of some steps in a row."""
+    start = time.perf_counter()
+    for _ in range(repeats):
+        module.zero_grad()
+        loss().backward()
+    return (time.perf_counter() - start) / repeats
 
 
 def difference(classic: Classic, batch: int) -> str:
