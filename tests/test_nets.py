@@ -50,7 +50,9 @@ def computing_part(graph: Graph) -> Graph:
     nodes = graph.nodes[keys.index(START) :]
     offset = len(graph.nodes) - len(nodes)
     nodes = tuple(
-        replace(n, params=tuple(replace(p, owner=(p.owner[0] - offset, p.owner[1])) for p in n.params))
+        replace(
+            n, params=tuple(replace(p, owner=(p.owner[0] - offset, p.owner[1])) for p in n.params)
+        )
         for n in nodes
     )
     made = {top for node in nodes for top in node.tops}
@@ -94,7 +96,9 @@ def fingerprint(net: Net, inputs: dict[str, Tensor]) -> Fingerprint:
         head.retain_grad()
     net.loss(blobs).backward()
     found = {f"blob:{name}": stat(blob) for name, blob in blobs.items()}
-    found |= {f"diff:{n}": stat(h.grad, h) for n, h in zip(("heatmap", "heatmap2"), heads, strict=True)}
+    found |= {
+        f"diff:{n}": stat(h.grad, h) for n, h in zip(("heatmap", "heatmap2"), heads, strict=True)
+    }
     for node, layer in zip(net.plan.nodes, net.layers.values(), strict=True):
         for i, (_, blob) in enumerate(layer.blob_tensors()):
             found[f"grad:{node.name}:{i}"] = stat(blob.grad, blob)
@@ -117,7 +121,9 @@ def errors(
     inputs = {k[3:]: torch.from_numpy(v) for k, v in wanted.items() if k.startswith("in:")}
     found = fingerprint(net, {name: inputs[name] for name in net.inputs})
     shared = [key for key in wanted if key in found]
-    off = {k: np.abs(wanted[k] - found[k]).max() / (np.abs(wanted[k]).max() + 1e-12) for k in shared}
+    off = {
+        k: np.abs(wanted[k] - found[k]).max() / (np.abs(wanted[k]).max() + 1e-12) for k in shared
+    }
     kinds = ("blob", "diff", "grad")
     return {kind: np.array([e for k, e in off.items() if k.startswith(kind)]) for kind in kinds}
 
