@@ -36,7 +36,7 @@ from caffe_layers.registry import registered
 from converter.errors import GraphError
 from converter.graph import Graph, build_graph
 from converter.load import load_graph
-from converter.message import read_text_file, unknown_fields
+from converter.message import read_text_file
 from converter.net import Net
 from converter.schema import load_schema
 from converter.text import parse
@@ -57,14 +57,16 @@ _NAMES = """
 """
 CAFFE_TYPES = frozenset(_NAMES.split())
 REFUSED_BY_CAFFE = {
-    "NVIDIA+caffe/examples/cifar10/cifar10_full_sigmoid_train_test_bn.prototxt": (
-        "the lr_mult of its statistics is 1"
-    ),
-    "Inception_ResNet_v2.prototxt": "crop_size 229 instead of 299: a Concat of 56 and 55 rows",
-    "train_val_gabor_init.prototxt": "a filler of Intel's",
-    "dqn.prototxt": "of 2014: Eltwise of [N, 18] and [N, 18, 1, 1]",
+    "NVIDIA+caffe/examples/cifar10/cifar10_full_sigmoid_train_test_bn.prototxt": "lr_mult is not 0",
+    "caffe-windows/examples/pycaffe/Inception_ResNet_v2.prototxt": "crop_size 229 instead of 299",
+    "intel_optimized_models/alexnet/train_val_gabor_init.prototxt": "a filler of Intel's",
+    "dqn-in-the-caffe/dqn.prototxt": "an InnerProduct of 2014, with four axes",
+    "inception-resnet-v2-merge-aligned.prototxt": "ceil_mode of a fork, else sizes do not fit",
+    "inception-v3-merge-aligned.prototxt": "ceil_mode of a fork",
+    "inception-v4-merge-aligned.prototxt": "ceil_mode of a fork",
+    "channel-pruning/temp/resnet-50-cp.prototxt": "another layer that is called Filter",
 }
-"""Nets of Caffe's own types and fields that Caffe 1.0 would not build either, and why."""
+"""Ends of paths of nets of Caffe's own types that Caffe 1.0 would not build either, and why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +176,7 @@ class _Trial:
         graphs = [with_files(graph, folder) for graph in self._graphs()]
         if not graphs:
             return
-        self.caffe_only = all(map(_caffe_reads, graphs))
+        self.caffe_only = all(n.type in CAFFE_TYPES for g in graphs for n in g.nodes)
         if str(self.path).endswith(tuple(REFUSED_BY_CAFFE)):
             self.caffe_only = False
             self.notes.append("refused by Caffe 1.0")
@@ -230,12 +232,6 @@ class _Trial:
             self.notes.append("nothing to learn")
         elif not torch.isfinite(total):
             self.notes.append("loss not finite")
-
-
-def _caffe_reads(graph: Graph) -> bool:
-    """Whether Caffe 1.0 has all the layer types and parameter fields of a net."""
-    types = all(node.type in CAFFE_TYPES for node in graph.nodes)
-    return types and not unknown_fields(graph.record)
 
 
 def _needed(graph: Graph, kind: str) -> bool:
