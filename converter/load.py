@@ -78,7 +78,9 @@ def load_net(
         from .weights import load_weights
 
         sources = [weights] if isinstance(weights, str | Path) else list(weights)
-        load_weights(net, *sources)
+        report = load_weights(net, *sources)
+        net.meta["weight_report"] = report
+        _LOG.info("%s", report)
     return net
 
 

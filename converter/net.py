@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, fx, nn
 
-from caffe_layers.errors import LayerError
+from caffe_layers.errors import DataError, LayerError
 from caffe_layers.layer import Gradient, Layer, Shape
 from caffe_layers.registry import find
 
@@ -20,6 +20,9 @@ from .datum import read_datum
 from .errors import GraphError
 from .fx_code import output_name, write_fx
 from .graph import Graph, Node, Param
+
+if TYPE_CHECKING:
+    from .weights import WeightReport
 
 
 @dataclass(frozen=True)
@@ -98,6 +101,11 @@ class Net(fx.GraphModule):
     def blob_shapes(self) -> dict[str, Shape]:
         """Shape of every blob version for the batch the prototxt declares."""
         return self.meta["blob_shapes"]
+
+    @property
+    def weight_report(self) -> WeightReport | None:
+        """What `load_net` found in the weight files; None if it was given none."""
+        return self.meta.get("weight_report")
 
     @property
     def loss_weights(self) -> dict[str, float]:
@@ -191,7 +199,7 @@ def build_net(
         LayerError: unknown type, parameters or shapes that do not fit; names the layer's place.
         GraphError: parameters that cannot be shared.
     """
-    made = [_make_layer(graph, node, gradient) for node in graph.nodes]
+    made = _make_layers(graph, gradient)
     layers = [layer for layer, _ in made]
     shapes: dict[str, Shape] = {name: _input_shape(name, input_shapes) for name in graph.inputs}
     known: dict[Any, tuple[Shape, ...]] = {}
@@ -219,6 +227,19 @@ def build_net(
     net = Net(code.root, code.graph, facts)
     net.train(graph.phase == "TRAIN")
     return net
+
+
+def _make_layers(graph: Graph, gradient: Gradient) -> list[tuple[Layer, str]]:
+    """Every layer with its settings; what is wrong with any of them is reported together."""
+    made, problems = [], []
+    for node in graph.nodes:
+        try:
+            made.append(_make_layer(graph, node, gradient))
+        except LayerError as error:
+            problems.append(str(error))
+    if problems:
+        raise LayerError("\n".join(problems))
+    return made
 
 
 def _make_layer(graph: Graph, node: Node, gradient: Gradient) -> tuple[Layer, str]:
@@ -254,6 +275,8 @@ def _settle_shapes(
         with torch.device("meta"):
             layer.set_up(*bottoms)
         tops = layer.top_shapes(*bottoms) if known is None else known
+    except DataError as error:
+        raise DataError(_with_label(node, str(error))) from error
     except (LayerError, RuntimeError, TypeError, ValueError, IndexError) as error:
         inputs = ", ".join(
             f"'{n}' {list(s)}" for n, s in zip(node.bottom_names, bottoms, strict=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
@@ -102,11 +103,22 @@ def usage(verb: str, purpose: str, names: Sequence[str]) -> str:
     return "\n".join((f"caffe {verb}: {purpose}", "", *rows))
 
 
+_WANTED: dict[Callable[[str], Any], str] = {int: "a whole number"}
+
+
 class _Parser(argparse.ArgumentParser):
     """An ArgumentParser that raises instead of leaving the program."""
 
     def error(self, message: str) -> NoReturn:
-        raise UsageError(message.removeprefix("argument -").lstrip("-"))
+        argument, _, problem = message.partition(": ")
+        flag = argument.rpartition("/")[2].removeprefix("argument ").lstrip("-")
+        known = {f.name: f for f in FLAGS}.get(flag.replace("-", "_"))
+        if known is None:
+            raise UsageError(message)
+        wanted = " or ".join(known.choices) if known.choices else _WANTED.get(known.kind, "a value")
+        found = re.search(r"(?:choice|value): '(.*?)'(?: \(choose|$)", problem)
+        given = f", found '{found[1]}'" if found else ""
+        raise UsageError(f"--{known.name} wants {wanted}{given}")
 
 
 def _add(parser: argparse.ArgumentParser, flag: Flag) -> None:

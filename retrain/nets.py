@@ -179,11 +179,11 @@ def find_net(named: str, solver_file: Path | None, say: Say) -> Path:
     here = Path(named)
     if here.is_file():
         return here
-    places = [f"'{here}'"]
+    places = {f"'{here}'": None}
     if solver_file is not None and not here.is_absolute():
         beside = solver_file.parent / named
         if beside.is_file():
             say(f"net file '{named}' is not in the current folder; taking '{beside}'")
             return beside
-        places.append(f"'{beside}'")
+        places[f"'{beside}'"] = None
     raise SolverError(f"net file {' or '.join(places)} is not there")

@@ -42,6 +42,9 @@ def read_state(path: str | Path) -> SolverState:
     file = Path(path)
     if not file.is_file():
         raise SolverError(f"snapshot '{path}' is not there: check the path given to --snapshot")
+    if file.name.endswith((".caffemodel", ".caffemodel.h5")):
+        state = file.name.replace(".caffemodel", ".solverstate")
+        raise SolverError(f"{path} holds weights; --snapshot takes the {state} written beside it")
     data = file.read_bytes()
     if data.startswith(SIGNATURE):
         return read_hdf5_state(file)

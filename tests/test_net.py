@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from converter import load_net
-from converter.errors import GraphError
+from converter.errors import DataError, GraphError, LayerError
 from converter.net import Net
 from converter.weights import load_weights, read_weights, save_weights
 
@@ -201,3 +201,28 @@ class TestTorch:
         assert other.inputs == ("x",)
         assert list(other.layers) == list(net.layers)
         torch.testing.assert_close(other.loss(other(x=x)), net.loss(net(x=x)))
+
+
+def test_problems_of_several_layers_are_reported_at_once(tmp_path: Path) -> None:
+    prototxt = tmp_path / "two.prototxt"
+    prototxt.write_text(
+        'layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 2 dim: 3 } } }\n'
+        'layer { name: "a" type: "Sigmod" bottom: "x" top: "a" }\n'
+        'layer { name: "b" type: "InnerProduct" bottom: "a" top: "b" inner_product_param { } }\n'
+    )
+    with pytest.raises(LayerError) as caught:
+        load_net(prototxt)
+    unknown, unset = str(caught.value).splitlines()
+    assert unknown.startswith(f"{prototxt}:2:1: layer 'a' (Sigmod)")
+    assert "'Sigmoid'" in unknown
+    assert unset == f"{prototxt}:3:1: layer 'b' (InnerProduct): inner_product_param must set num_output"
+
+
+def test_a_missing_data_file_is_told_with_the_layers_place(tmp_path: Path) -> None:
+    prototxt = tmp_path / "data.prototxt"
+    prototxt.write_text(
+        'layer { name: "d" type: "HDF5Data" top: "x" '
+        'hdf5_data_param { source: "nofile.txt" batch_size: 2 } }\n'
+    )
+    with pytest.raises(DataError, match=r"data\.prototxt:1:1: layer 'd' \(HDF5Data\).*nofile\.txt"):
+        load_net(prototxt)
