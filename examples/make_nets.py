@@ -55,7 +55,7 @@ def solver_text(recipe: Recipe, net: Path) -> str:
 net: "{net.as_posix()}"
 type: "RMSProp"
 
-base_lr: {recipe.base_lr}
+base_lr: 0.001
 # A new RMSProp takes steps of rate / sqrt(1 - rms_decay): 10 times too long at the default 0.99.
 rms_decay: 0.95
 lr_policy: "multistep"

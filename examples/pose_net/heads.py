@@ -8,11 +8,11 @@ from .data import BOX, CAMERA, JOINTS, convert_depth
 from .recipe import Recipe
 from .text import Field, layer, section
 
-SOFTMAX_SCALE = 25.0
+SOFTMAX_SCALE = 20.0
 """Factor on heatmap2 before its softmax; I1 has 30, H1 50, for volumes of 64 x 64 pixels and more.
 
 Smaller volumes need less to be sharp, and less is safer: the old layer computes exp(v) squared in
-float32, so its gradient is lost where a scaled voxel exceeds 44.36, here a heatmap2 of 1.77.
+float32, so its gradient is lost where a scaled voxel exceeds 44.36, here a heatmap2 of 2.2.
 """
 UNIT: tuple[Field, Field] = (("dim_lb", 0.0), ("dim_ub", 1.0))
 

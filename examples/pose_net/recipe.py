@@ -59,11 +59,6 @@ class Recipe:
         return _from_depth(HEATMAP2_STD[self.name], self.depth)
 
     @property
-    def base_lr(self) -> float:
-        """Rate at the start. Hand-set weights take the lower one, as in the published solvers."""
-        return 0.0005 if self.name == "manual" else 0.001
-
-    @property
     def loss_weights(self) -> dict[str, float]:
         """Weight of every Euclidean loss that trains; the others only show in the log."""
         if self.name != "manual":
