@@ -215,7 +215,10 @@ def test_problems_of_several_layers_are_reported_at_once(tmp_path: Path) -> None
     unknown, unset = str(caught.value).splitlines()
     assert unknown.startswith(f"{prototxt}:2:1: layer 'a' (Sigmod)")
     assert "'Sigmoid'" in unknown
-    assert unset == f"{prototxt}:3:1: layer 'b' (InnerProduct): inner_product_param must set num_output"
+    assert (
+        unset
+        == f"{prototxt}:3:1: layer 'b' (InnerProduct): inner_product_param must set num_output"
+    )
 
 
 def test_a_missing_data_file_is_told_with_the_layers_place(tmp_path: Path) -> None:

@@ -202,7 +202,9 @@ def test_a_state_of_another_net_is_refused(golden: Path, small: Callable[..., Tr
 
 def test_weights_given_as_snapshot_are_refused(small: Callable[..., Trainer]) -> None:
     trainer = small()
-    with pytest.raises(SolverError, match=r"holds weights; --snapshot takes the lenet_small_iter_5\.solverstate"):
+    with pytest.raises(
+        SolverError, match=r"holds weights; --snapshot takes the lenet_small_iter_5\.solverstate"
+    ):
         trainer.restore("lenet_small_iter_5.caffemodel")
 
 
