@@ -69,9 +69,9 @@ def test_it_reads_a_net_in_a_venv_of_its_own(wheel: Path, tmp_path: Path) -> Non
     paths = {"base": str(home), "platbase": str(home)}
     own = Path(sysconfig.get_path("purelib", "venv", vars=paths))
     theirs = sysconfig.get_path("purelib")
-    own.joinpath("dependencies.pth").write_text(theirs)  # torch and the like, not their .pth files
     python = str(Path(sysconfig.get_path("scripts", "venv", vars=paths), "python"))
     pip = (sys.executable, "-m", "pip", "--python", python, "install", "-q", "--no-deps")
     run(*pip, "--no-index", str(wheel), folder=tmp_path)
+    own.joinpath("dependencies.pth").write_text(theirs)  # torch and the like, not their .pth files
     forks = sorted(path.stem for path in (CLONE / "proto").glob("*.proto") if path.stem != "caffe")
     assert run(python, "-I", "-c", READ, folder=tmp_path) == f"(3, 5) {' '.join(forks)}\n"
