@@ -1,4 +1,4 @@
-"""Every layer type that Caffe 1.0 registers has a class, and a golden case or a stand-in by name."""
+"""Every layer type of Caffe 1.0 has a class, and a golden case or a stand-in by name."""
 
 from __future__ import annotations
 
@@ -10,14 +10,69 @@ import pytest
 from caffe_layers.registry import registered
 
 HERE = Path(__file__).parent
-TYPES = """
-    AbsVal Accuracy ArgMax BatchNorm BatchReindex Bias BNLL Clip Concat ContrastiveLoss Convolution
-    Crop Data Deconvolution Dropout DummyData ELU Eltwise Embed EuclideanLoss Exp Filter Flatten
-    HDF5Data HDF5Output HingeLoss Im2col ImageData InfogainLoss InnerProduct Input Log LRN LSTM
-    LSTMUnit MemoryData MultinomialLogisticLoss MVN Parameter Pooling Power PReLU Python RNN ReLU
-    Reduction Reshape Scale Sigmoid SigmoidCrossEntropyLoss Silence Slice Softmax SoftmaxWithLoss
-    Split SPP Swish TanH Threshold Tile WindowData
-""".split()
+TYPES = [
+    "AbsVal",
+    "Accuracy",
+    "ArgMax",
+    "BatchNorm",
+    "BatchReindex",
+    "Bias",
+    "BNLL",
+    "Clip",
+    "Concat",
+    "ContrastiveLoss",
+    "Convolution",
+    "Crop",
+    "Data",
+    "Deconvolution",
+    "Dropout",
+    "DummyData",
+    "ELU",
+    "Eltwise",
+    "Embed",
+    "EuclideanLoss",
+    "Exp",
+    "Filter",
+    "Flatten",
+    "HDF5Data",
+    "HDF5Output",
+    "HingeLoss",
+    "Im2col",
+    "ImageData",
+    "InfogainLoss",
+    "InnerProduct",
+    "Input",
+    "Log",
+    "LRN",
+    "LSTM",
+    "LSTMUnit",
+    "MemoryData",
+    "MultinomialLogisticLoss",
+    "MVN",
+    "Parameter",
+    "Pooling",
+    "Power",
+    "PReLU",
+    "Python",
+    "RNN",
+    "ReLU",
+    "Reduction",
+    "Reshape",
+    "Scale",
+    "Sigmoid",
+    "SigmoidCrossEntropyLoss",
+    "Silence",
+    "Slice",
+    "Softmax",
+    "SoftmaxWithLoss",
+    "Split",
+    "SPP",
+    "Swish",
+    "TanH",
+    "Threshold",
+    "Tile",
+    "WindowData",
+]
 STAND_INS = {
     "HDF5Output": "test_memory_data_and_hdf5_output.py",
     "LSTMUnit": "test_recurrent.py",
@@ -27,7 +82,7 @@ STAND_INS = {
     "Silence": "test_caffe_semantics.py",
     "WindowData": "test_window_data.py",
 }
-"""Types that can have no golden case, or have none, and the file of closed forms that names them."""
+"""Types without a golden case, and the file of closed forms that names each."""
 IN_GOLDEN = {
     name
     for path in HERE.joinpath("golden").rglob("*.prototxt")
