@@ -36,7 +36,7 @@ class ProgressBar:
             TextColumn("{task.description}"),
             BarColumn(),
             MofNCompleteColumn(),
-            TextColumn("loss {task.fields[loss]:.4g}  lr {task.fields[rate]:.3g}"),
+            TextColumn("loss {task.fields[loss]}  lr {task.fields[rate]}"),
             _Speed(),
             TimeRemainingColumn(),
             console=self._console,
@@ -62,8 +62,8 @@ class ProgressBar:
             event.net_name if event.net_name else "training",
             total=event.max_iter,
             completed=event.iteration,
-            loss=float("nan"),
-            rate=float("nan"),
+            loss="--",
+            rate="--",
         )
         self._progress.start()
 
@@ -72,8 +72,8 @@ class ProgressBar:
         self._progress.update(
             self._progress.task_ids[0],
             completed=event.iteration + 1,
-            loss=event.smoothed_loss,
-            rate=event.rate,
+            loss=f"{event.smoothed_loss:.4g}",
+            rate=f"{event.rate:.3g}",
         )
 
     @__call__.register
