@@ -94,9 +94,9 @@ def _call(
     code: fx.Graph, values: dict[str, fx.Node], node: Node, layer: Layer, module_name: str
 ) -> None:
     bottoms = [values[version] for version in node.bottoms]
-    for i, propagate in enumerate(node.propagate_down or ()):
-        if not propagate:
-            bottoms[i] = code.call_method("detach", (bottoms[i],))
+    if node.propagate_down is not None:
+        kept = zip(bottoms, node.propagate_down, strict=True)
+        bottoms = [b if keep else code.call_method("detach", (b,)) for b, keep in kept]
     made = code.create_node("call_module", module_name, tuple(bottoms), name=_value_name(node))
     if len(node.tops) == 1:
         values[node.tops[0]] = made

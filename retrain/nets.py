@@ -179,11 +179,9 @@ def find_net(named: str, solver_file: Path | None, say: Say) -> Path:
     here = Path(named)
     if here.is_file():
         return here
-    places = {f"'{here}'": None}
-    if solver_file is not None and not here.is_absolute():
-        beside = solver_file.parent / named
-        if beside.is_file():
-            say(f"net file '{named}' is not in the current folder; taking '{beside}'")
-            return beside
-        places[f"'{beside}'"] = None
-    raise SolverError(f"net file {' or '.join(places)} is not there")
+    beside = here if solver_file is None else solver_file.parent / here
+    if beside.is_file():
+        say(f"net file '{named}' is not in the current folder; taking '{beside}'")
+        return beside
+    places = f"'{here}'" if beside == here else f"'{here}' or '{beside}'"
+    raise SolverError(f"net file {places} is not there")
