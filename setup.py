@@ -37,13 +37,18 @@ setup(
         "numpy>=1.26,<3",
         "protobuf>=4.25",
         "onnx>=1.16",
+        "onnxscript>=0.3",  # what torch's own ONNX exporter is written in
         "h5py>=3.10",
         "lmdb>=1.4,<4",
         "opencv-python-headless>=4.8,<5",
         "rich>=13",
         "matplotlib>=3.8",
+        "safetensors>=0.4",
+        "pyyaml>=6",
+        "tensorboard>=2.14",
     ],
     extras_require={
+        "aggregation": ["torchjd>=0.8"],  # weightings by gradient aggregation: PCGrad, Nash-MTL, …
         "leveldb": ["plyvel>=1.5,<2"],  # to write LevelDBs: reading them needs no library
         "test": [
             "pytest>=8",
@@ -52,6 +57,8 @@ setup(
             "scikit-learn>=1.4",
             "scipy>=1.11",
             "plyvel>=1.5,<2",
+            "torchjd>=0.8",
+            "onnxruntime>=1.17",
         ],
         "dev": ["ruff>=0.8", "mypy>=1.13"],
     },
