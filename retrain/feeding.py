@@ -53,6 +53,10 @@ class FedNet:
         self.net = net
         self.feed = feed
         self.graph = graph
+        self.compute: Callable[..., Mapping[str, Tensor]] = net
+        """What computes a batch: the net, or the net as `retrain.computing` has it run."""
+        self.batch: Mapping[str, Tensor] = {}
+        """The blobs of the last pass, as the feed gave them."""
 
     @property
     def nets(self) -> list[Net]:
@@ -61,8 +65,8 @@ class FedNet:
 
     def run(self) -> Pass:
         """Read the next batch and compute it."""
-        batch = self.feed()
-        made = self.net(*(batch[name] for name in self.net.inputs))
+        batch = self.batch = self.feed()
+        made = self.compute(*(batch[name] for name in self.net.inputs))
         outputs = {
             name: made[name] if name in made else batch[version]
             for name, version in self.graph.outputs.items()

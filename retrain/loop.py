@@ -25,6 +25,7 @@ from .events import (
     Stepped,
 )
 from .feeding import FedNet
+from .nonfinite import first_not_finite
 from .policies import RatePolicy
 from .scoring import MeanOutputs
 from .settings import Settings
@@ -258,7 +259,7 @@ class Trainer:
         self.observer(Note("net.cpp:614", line))
 
     def _lost(self, value: float, outputs: dict[str, Tensor]) -> str:
-        """Where a loss that is no number was met, and what helps."""
+        """Where a loss that is no number was met, where it comes from, and what helps."""
         bad = [name for name, top in outputs.items() if not bool(torch.isfinite(top).all())]
         where = f" (output {', '.join(bad)})" if bad else ""
         last = (
@@ -266,7 +267,7 @@ class Trainer:
         )
         return (
             f"iteration {self.iteration}: the loss is {value}{where}{last}. "
-            "A lower base_lr or clip_gradients may help, or the data hold such numbers"
+            f"{first_not_finite(self.train)}"
         )
 
 

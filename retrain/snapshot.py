@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ from converter.weights import load_weights, save_weights
 from .errors import RunError, SolverError
 from .events import Note, Observer
 from .feeding import FedNet
+from .nonfinite import blobs_not_finite
 from .policies import RatePolicy
 from .run_state import restore_run_state, run_state_path, write_run_state
 from .settings import Settings
@@ -72,12 +74,14 @@ def save_snapshot(subject: Subject, prefix: str, settings: Settings) -> tuple[st
     """Write the pair and a `.runstate` beside it, all of them or none; returns the pair's paths.
 
     A run that is killed at any moment leaves the pair before it complete, also where this one
-    takes the place of a pair of the same name.
+    takes the place of a pair of the same name. Blobs that hold a nan or inf are warned of.
 
     Raises:
         RunError, WeightError: a file cannot be written.
     """
     solver, net = subject.solver, subject.train.net
+    for line in blobs_not_finite(net):
+        warnings.warn(f"iteration {solver.iteration}: {line}; the snapshot has it", stacklevel=2)
     weights, state = snapshot_paths(prefix, solver.iteration, settings.snapshot_format)
     side = run_state_path(state)
     history = solver.history([blob.tensor for blob in net.learnable()])
