@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import difflib
+from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 from typing import Any, ClassVar, Literal
 
@@ -42,6 +43,11 @@ class Layer(nn.Module):
     feeds: ClassVar[bool] = False
     """It reads files or draws samples: it may run beside the net, in a data worker."""
 
+    known_fixes: ClassVar[Mapping[str, str]] = {}
+    """Switches for what the legacy forward pass did wrong: name and what it does instead."""
+    fixes: frozenset[str] = frozenset()
+    """Which of `known_fixes` are on."""
+
     def __init__(self) -> None:
         super().__init__()
         self.name = ""
@@ -53,6 +59,20 @@ class Layer(nn.Module):
     def phase(self) -> Literal["TRAIN", "TEST"]:
         """Caffe's phase, as torch says it: TRAIN while `.train()` is on."""
         return "TRAIN" if self.training else "TEST"
+
+    def switch_on(self, fixes: Collection[str]) -> None:
+        """Turn on these of `known_fixes`.
+
+        Raises:
+            LayerError: the class does not know one; the message names the nearest.
+        """
+        for fix in fixes:
+            if fix not in self.known_fixes:
+                near = difflib.get_close_matches(fix, self.known_fixes, n=1, cutoff=0.4)
+                known = ", ".join(self.known_fixes) or "none"
+                hint = f"Did you mean '{near[0]}'?" if near else f"It knows {known}."
+                raise self.error(f"has no fix '{fix}'. {hint}")
+        self.fixes = frozenset(fixes)
 
     def setup(self, *bottom_shapes: Shape) -> None:
         """Check the shapes and make the learnable blobs (on torch's current default device)."""
