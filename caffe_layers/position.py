@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Protocol, runtime_checkable
 
+from .errors import DataError
+
 
 @runtime_checkable
 class HasPosition(Protocol):
@@ -18,3 +20,23 @@ class HasPosition(Protocol):
 
     def set_state(self, state: Mapping[str, Any]) -> None:
         """Go on where `get_state` was asked."""
+
+
+def get_positions(parts: Mapping[str, object]) -> dict[str, Any]:
+    """The positions of those parts that have one, by name."""
+    return {name: dict(p.get_state()) for name, p in parts.items() if isinstance(p, HasPosition)}
+
+
+def set_positions(parts: Mapping[str, object], state: Mapping[str, Any]) -> None:
+    """Let parts go on where `get_positions` found them.
+
+    Raises:
+        DataError: the data or the parts have become others; what fits is taken up.
+    """
+    known = {name: part for name, part in parts.items() if isinstance(part, HasPosition)}
+    for name, part in known.items():
+        if name in state:
+            part.set_state(state[name])
+    if known.keys() != state.keys():
+        left = ", ".join(sorted(known.keys() ^ state.keys()))
+        raise DataError(f"the run that was saved, or this one, does not have: {left}")

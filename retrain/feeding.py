@@ -9,15 +9,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from caffe_layers.errors import DataError
 from caffe_layers.layer import Gradient
-from caffe_layers.position import HasPosition
+from caffe_layers.position import HasPosition, get_positions, set_positions
 from converter.feed_split import split_feed
 from converter.graph import Graph
 from converter.net import Net, build_net
 
 from .errors import SolverError
 from .events import Output
+from .reading import Reading, layers_of
 
 _FEED = "feed"
 
@@ -75,7 +75,7 @@ class FedNet:
 
     def get_state(self) -> dict[str, Any]:
         """Where its layers and its feed stand in data and sequences, as plain data."""
-        return _positions({**_layers_of(self.net), _FEED: self.feed})
+        return get_positions({**layers_of(self.net), _FEED: self.feed})
 
     def set_state(self, state: Mapping[str, Any]) -> None:
         """Go on where `get_state` was asked.
@@ -83,7 +83,7 @@ class FedNet:
         Raises:
             DataError: the data or the layers have become others; what fits is taken up.
         """
-        _set_positions({**_layers_of(self.net), _FEED: self.feed}, state)
+        set_positions({**layers_of(self.net), _FEED: self.feed}, state)
 
     def shown(self, outputs: Mapping[str, Tensor]) -> list[Output]:
         """The outputs as plain numbers with their loss weights."""
@@ -112,27 +112,32 @@ class NetFeed:
     """The reading side of a net as a Feed: one call reads one batch, in this process.
 
     Args:
-        net: the reading side, on the CPU.
+        reading: reads the batches, on the CPU.
         device: where the batch goes.
         more: gives blobs that no layer of the net makes, those of Input layers.
     """
 
-    def __init__(self, net: Net, device: torch.device, more: Feed | None = None) -> None:
-        self.net = net
+    def __init__(self, reading: Reading, device: torch.device, more: Feed | None = None) -> None:
+        self._reading = reading
         self._device = device
         self._more = more
+
+    @property
+    def net(self) -> Net:
+        """The reading side."""
+        return self._reading.net
 
     @torch.no_grad()
     def __call__(self) -> Mapping[str, Tensor]:
         """The next batch, on the device."""
-        batch = dict(self.net())
+        batch = self._reading.next()
         if self._more is not None:
             batch.update(self._more())
         return {name: blob.to(self._device, non_blocking=True) for name, blob in batch.items()}
 
     def get_state(self) -> dict[str, Any]:
-        """Where its layers, and `more`, stand in their data."""
-        return _positions({**_layers_of(self.net), _FEED: self._more})
+        """Where its layers, their random numbers and `more` stand."""
+        return {**self._reading.get_state(), **get_positions({_FEED: self._more})}
 
     def set_state(self, state: Mapping[str, Any]) -> None:
         """Go on where `get_state` was asked.
@@ -140,7 +145,10 @@ class NetFeed:
         Raises:
             DataError: the data or the layers have become others; what fits is taken up.
         """
-        _set_positions({**_layers_of(self.net), _FEED: self._more}, state)
+        read = dict(state)
+        if isinstance(self._more, HasPosition) and _FEED in read:
+            self._more.set_state(read.pop(_FEED))
+        self._reading.set_state(read)
 
 
 def fed_net(
@@ -149,6 +157,8 @@ def fed_net(
     gradient: Gradient = "legacy",
     device: torch.device | None = None,
     feed: Feed | None = None,
+    rank: int = 0,
+    ranks: int = 1,
 ) -> FedNet:
     """The net of a Graph, fed by its own data layers or by `feed`.
 
@@ -157,6 +167,10 @@ def fed_net(
         gradient: backward of layers whose legacy one was not the derivative.
         device: where it computes; the CPU if not given. Reading stays on the CPU.
         feed: gives the blobs of the net's Input layers.
+        rank: which of the processes that train together this one is, from 0: of the sequence of
+            batches it takes number rank, rank + ranks, rank + 2·ranks … The processes must build
+            the net with torch's generator in the same state.
+        ranks: how many they are.
 
     Raises:
         SolverError: the net has Input layers and no `feed` is given.
@@ -172,25 +186,8 @@ def fed_net(
             f"net '{graph.name}' has Input layers for {_listed(asked)}: it needs data layers, "
             "or a feed given in Python, to run by itself"
         )
-    return FedNet(net, NetFeed(source, device, feed if asked else None), graph)
-
-
-def _layers_of(net: Net) -> dict[str, object]:
-    return {f"layer '{name}'": layer for name, layer in net.layers.items()}
-
-
-def _positions(parts: Mapping[str, object]) -> dict[str, Any]:
-    return {name: dict(p.get_state()) for name, p in parts.items() if isinstance(p, HasPosition)}
-
-
-def _set_positions(parts: Mapping[str, object], state: Mapping[str, Any]) -> None:
-    known = {name: part for name, part in parts.items() if isinstance(part, HasPosition)}
-    for name, part in known.items():
-        if name in state:
-            part.set_state(state[name])
-    if known.keys() != state.keys():
-        left = ", ".join(sorted(known.keys() ^ state.keys()))
-        raise DataError(f"the run that was saved, or this one, does not have: {left}")
+    reader = Reading(source, rank=rank, ranks=ranks)
+    return FedNet(net, NetFeed(reader, device, feed if asked else None), graph)
 
 
 def _listed(names: Sequence[str]) -> str:
