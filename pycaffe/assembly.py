@@ -29,14 +29,16 @@ def assemble(net: converted.Net, device: torch.device) -> tuple[list[Step], Blob
     """
     graph, blobs, steps = net.plan, Blobs(), []
     pairs = list(zip(graph.nodes, net.layers.values(), strict=True))
-    needs = needs_of([_facts(*pair) for pair in pairs], force=graph.force_backward)
+    needs = needs_of([facts_of(*pair) for pair in pairs], force=graph.force_backward)
     if graph.force_backward:
         net.requires_grad_(True)
     for (node, layer), need in zip(pairs, needs, strict=True):
         bottoms = [blobs[name] for name in node.bottom_names]
         shapes = [net.blob_shapes[version] for version in node.tops]
         tops = _tops(node, layer, shapes, blobs, device)
-        step = Step(node, layer, bottoms, tops, _param_blobs(layer), _weights(node, layer), need)
+        step = Step(
+            node, layer, bottoms, tops, _param_blobs(layer), loss_weights_of(node, layer), need
+        )
         step.set_loss_diffs()
         steps.append(step)
     return steps, blobs
@@ -56,7 +58,7 @@ def _tops(
     return [blobs[name] for name in names]
 
 
-def _weights(node: Node, layer: TorchLayer) -> tuple[float, ...]:
+def loss_weights_of(node: Node, layer: TorchLayer) -> tuple[float, ...]:
     """The loss weight of each top; a loss layer's first has 1 unless the prototxt says else."""
     if node.loss_weights is not None:
         return node.loss_weights
@@ -64,9 +66,10 @@ def _weights(node: Node, layer: TorchLayer) -> tuple[float, ...]:
     return tuple(1.0 if layer.is_loss and i == 0 else 0.0 for i in range(count))
 
 
-def _facts(node: Node, layer: TorchLayer) -> Facts:
+def facts_of(node: Node, layer: TorchLayer) -> Facts:
+    """What of a layer decides whether it runs backward."""
     learns = any(tensor.requires_grad for _, tensor in layer.blob_tensors())
-    weighted = tuple(weight != 0 for weight in _weights(node, layer))
+    weighted = tuple(weight != 0 for weight in loss_weights_of(node, layer))
     return Facts(node, learns, layer.is_loss, weighted)
 
 
