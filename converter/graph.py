@@ -73,7 +73,8 @@ class Graph:
     `outputs` maps the name of every top nobody reads to its version, in Caffe's (alphabetical)
     order. `inputs` are versions that come from outside though no layer makes them: empty but for
     the computing half of a split net. `schema` is what the records were read by, where a file was.
-    `allow_python` is the user's permission to run the classes that "Python" layers name.
+    `allow_python` is the user's permission to run the classes that "Python" layers name. `fixes`
+    are the legacy defects that are mended, as `converter.fixes.with_fixes` settles them.
     """
 
     name: str
@@ -87,6 +88,7 @@ class Graph:
     last_versions: Mapping[str, str] = field(default_factory=dict)
     schema: Schema | None = field(default=None, compare=False, repr=False)
     allow_python: bool = False
+    fixes: frozenset[str] = frozenset()
 
 
 def build_graph(

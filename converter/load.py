@@ -14,6 +14,7 @@ from caffe_layers.registry import load_module, registered
 
 from .caffemodel import read_definition
 from .errors import GraphError, TextError
+from .fixes import settle_fixes, with_fixes
 from .graph import Graph, build_graph
 from .message import read_binary, read_text_file, unknown_fields
 from .net import Net, build_net
@@ -36,6 +37,7 @@ def load_net(
     protos: Sequence[Source] = (),
     layers: Sequence[str] = (),
     gradient: Gradient = "legacy",
+    fixes: str | Sequence[str] | None = None,
     allow_python: bool = False,
 ) -> Net:
     """The net a prototxt describes, as a torch module: `load_net("deploy.prototxt")(data=x)`.
@@ -52,6 +54,8 @@ def load_net(
         protos: a fork's own .proto files, whole or fragments, with or without a package line.
         layers: importable modules whose `@layer` classes the net uses.
         gradient: backward of layers whose legacy one was not the derivative of their forward.
+        fixes: which defects of legacy forward passes and labels are mended: "all", "none" or
+            names; not given, those that NET.fixes.yaml beside the file says, if it is there.
         allow_python: run the classes that layers of type "Python" name: the file's own code.
 
     Returns:
@@ -71,17 +75,20 @@ def load_net(
         fork=fork,
         protos=protos,
         layers=layers,
+        fixes=fixes,
         allow_python=allow_python,
     )
     net = build_net(graph, gradient=gradient)
     if weights is not None:
-        from .weights import load_weights
-
-        sources = [weights] if isinstance(weights, str | Path) else list(weights)
-        report = load_weights(net, *sources)
-        net.meta["weight_report"] = report
-        _LOG.info("%s", report)
+        _load(net, [weights] if isinstance(weights, str | Path) else weights)
     return net
+
+
+def _load(net: Net, weights: Sequence[Source]) -> None:
+    from .weights import load_weights
+
+    net.meta["weight_report"] = report = load_weights(net, *weights)
+    _LOG.info("%s", report)
 
 
 def load_graph(
@@ -93,6 +100,7 @@ def load_graph(
     fork: str | None = None,
     protos: Sequence[Source] = (),
     layers: Sequence[str] = (),
+    fixes: str | Sequence[str] | None = None,
     allow_python: bool = False,
 ) -> Graph:
     """The Graph of a prototxt under a NetState; arguments as for `load_net`."""
@@ -104,6 +112,7 @@ def load_graph(
         wiring = _wiring_problems(error.record, phase=phase, level=level, stages=stages)
         raise TextError([*error.problems, *wiring], error.record) from error
     graph = build_graph(record, phase=phase, level=level, stages=stages)
+    graph = with_fixes(graph, settle_fixes(fixes, prototxt))
     return replace(graph, schema=schema, allow_python=allow_python)
 
 

@@ -18,6 +18,7 @@ from .arguments import layer_arguments
 from .blob import read_blob
 from .datum import read_datum
 from .errors import GraphError
+from .fixes import fixes_of
 from .fx_code import output_name, write_fx
 from .graph import Graph, Node, Param
 
@@ -232,9 +233,10 @@ def build_net(
 def _make_layers(graph: Graph, gradient: Gradient) -> list[tuple[Layer, str]]:
     """Every layer with its settings; what is wrong with any of them is reported together."""
     made, problems = [], []
+    makers = {top: node.type for node in graph.nodes for top in node.tops}
     for node in graph.nodes:
         try:
-            made.append(_make_layer(graph, node, gradient))
+            made.append(_make_layer(graph, node, gradient, makers))
         except LayerError as error:
             problems.append(str(error))
     if problems:
@@ -242,12 +244,16 @@ def _make_layers(graph: Graph, gradient: Gradient) -> list[tuple[Layer, str]]:
     return made
 
 
-def _make_layer(graph: Graph, node: Node, gradient: Gradient) -> tuple[Layer, str]:
-    """The layer, and what it was made with."""
+def _make_layer(
+    graph: Graph, node: Node, gradient: Gradient, makers: Mapping[str, str]
+) -> tuple[Layer, str]:
+    """The layer, and what it was made with; `makers` has the type that makes each blob."""
     try:
         cls = find(node.type)
         own = {
             "gradient": gradient,
+            "fixes": fixes_of(graph, node),
+            "bottom_types": tuple(makers.get(version, "") for version in node.bottoms),
             "tops": max(len(node.tops), 1),
             "top_names": node.top_names,
             "phase": node.record.get("phase", graph.phase),

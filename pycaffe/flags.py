@@ -70,6 +70,7 @@ FLAGS = (
         default="legacy",
         choices=("legacy", "exact"),
     ),
+    Flag("fixes", "mend defects of the legacy layers: all, none or names", "NAME,NAME", _names),
     Flag("allow_python", "run the classes that layers of type Python name"),
     Flag("debug", "show the traceback of an error"),
     Flag("help", "show this help"),

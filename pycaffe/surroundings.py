@@ -31,6 +31,7 @@ def dialect_of(options: Namespace) -> Dialect:
         protos=options.proto,
         layers=options.layers,
         gradient=options.gradient,
+        fixes=options.fixes,
         allow_python=bool(options.allow_python),
     )
 

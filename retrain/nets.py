@@ -8,6 +8,7 @@ from pathlib import Path
 
 from caffe_layers.layer import Gradient
 from caffe_layers.registry import load_module
+from converter.fixes import settle_fixes, with_fixes
 from converter.graph import Graph, build_graph
 from converter.load import read_with_schema
 from converter.record import Record
@@ -25,7 +26,8 @@ class Dialect:
     """How nets are read and built.
 
     `fork` or `protos` choose the schema, `layers` are modules with `@layer` classes, `gradient` is
-    the backward of layers whose legacy one was not the derivative, `allow_python` the permission
+    the backward of layers whose legacy one was not the derivative, `fixes` the legacy defects to
+    mend (None: those that a file NET.fixes.yaml beside a net names), `allow_python` the permission
     to run the classes that layers of type "Python" name.
     """
 
@@ -33,6 +35,7 @@ class Dialect:
     protos: Sequence[str | Path] = ()
     layers: Sequence[str] = ()
     gradient: Gradient = "legacy"
+    fixes: Sequence[str] | None = None
     allow_python: bool = False
 
     @property
@@ -57,6 +60,8 @@ class Dialect:
         """The Graph of what `read` gave under a NetState."""
         record, schema = read
         graph = build_graph(record, phase=phase, level=level, stages=stages)
+        file = record.where.file if record.where is not None else ""
+        graph = with_fixes(graph, settle_fixes(self.fixes, file))
         return replace(graph, schema=schema, allow_python=self.allow_python)
 
 

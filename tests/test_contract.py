@@ -30,6 +30,8 @@ OWN_KEYWORDS = {
     "legacy_read",
     "running_sum",
     "reseed_each_second",
+    "fixes",
+    "bottom_types",
 }
 OF_THE_FORK = set(SCHEMA.message("TransformationParameter").fields) - set(
     load_schema().message("TransformationParameter").fields

@@ -35,7 +35,7 @@ def need_camera_bottoms(layer: Layer, shapes: Sequence[Shape], counts: tuple[int
         LayerError: anything else.
     """
     batch = shapes[0][0] if shapes[0] else 0
-    wanted = [batch * count for count in (*counts, 1, 1, 1, 1, 1)]
+    wanted = [batch * count for count in (*counts, 1, 1, 1, 1, 1, 6)[: len(shapes)]]
     if [prod(shape) for shape in shapes] != wanted:
         raise layer.error(
             f"wants bottoms [N, {counts[0]}], [N, {counts[1]}] and five of one number per sample, "
@@ -75,6 +75,22 @@ def unproject(
     pixels = share * (high - low) + low
     plane = (pixels - centre) / focal * depth[:, :, None]
     return torch.cat((plane, depth[:, :, None]), 2).flatten(1)
+
+
+def uncut(share: Tensor, cut: Tensor) -> Tensor:
+    """Places [N, J, 2] as shares of the crop, as shares of the box that the crop was cut from.
+
+    Args:
+        cut: [N, 6], how each crop was cut, as GenUnifiedDataAndLabel says it.
+    """
+    matrix = cut.reshape(-1, 2, 3)
+    moved = share - matrix[:, None, :, 2]
+    return torch.linalg.solve(matrix[:, :, :2], moved.transpose(1, 2)).transpose(1, 2)
+
+
+def mirrored(cut: Tensor) -> Tensor:
+    """Which crops, [N], show their image as in a mirror."""
+    return torch.linalg.det(cut.reshape(-1, 2, 3)[:, :, :2]) < 0
 
 
 def stored_as(joints: Tensor) -> torch.dtype:

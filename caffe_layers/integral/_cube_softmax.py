@@ -10,9 +10,14 @@ from torch.autograd.function import once_differentiable
 
 from ..layer import Gradient
 
+STABLE = {"stable_softmax": "the maximum is subtracted first, so no logit is too large for exp"}
+"""The fix that both softmax layers know."""
 
-def cube_softmax(cubes: Tensor, gradient: Gradient) -> Tensor:
-    """Softmax over the last axis of `cubes` [N, J, L]."""
+
+def cube_softmax(cubes: Tensor, gradient: Gradient, *, stable: bool) -> Tensor:
+    """Softmax over the last axis of `cubes` [N, J, L], the maximum subtracted if `stable`."""
+    if stable:
+        cubes = cubes - cubes.detach().amax(-1, keepdim=True)
     if gradient == "exact":
         return torch.softmax(cubes, dim=-1)
     return _DiagonalSoftmax.apply(cubes)[0]  # type: ignore[no-untyped-call] # torch types it so
@@ -24,7 +29,7 @@ class _DiagonalSoftmax(torch.autograd.Function):
     @staticmethod
     def forward(cubes: Tensor) -> tuple[Tensor, Tensor]:
         shares = torch.exp(cubes)
-        return shares, _divide_by_sum_(shares)
+        return shares, divide_by_sum_(shares)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Tensor], output: tuple[Tensor, Tensor]) -> None:
@@ -34,18 +39,22 @@ class _DiagonalSoftmax(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, diff: Tensor, _: Tensor) -> Tensor:
-        shares, total = ctx.saved_tensors
-        slope = torch.ops.aten.sigmoid_backward(diff, shares)  # g·p·(1-p) in one pass
-        finite = torch.isfinite(total)
-        limit = torch.where(finite, torch.finfo(shares.dtype).max ** 0.5 / total, -1)
-        if shares.is_cpu and not torch.compiler.is_compiling() and bool((limit > 1).all()):
-            return slope
-        # The legacy code squared exp(v) in the net's own type: where that overflows, so does this.
-        beyond = torch.where(finite, -torch.inf, torch.nan).to(shares.dtype) * diff
-        return torch.where(shares > limit.to(shares.dtype), beyond, slope)
+        return diagonal_slope(diff, *ctx.saved_tensors)
 
 
-def _divide_by_sum_(powers: Tensor) -> Tensor:
+def diagonal_slope(diff: Tensor, shares: Tensor, total: Tensor) -> Tensor:
+    """g·p·(1-p) for `shares` p = exp(v)/Σ with `total` Σ, and -inf where exp(v)² overflowed."""
+    slope = torch.ops.aten.sigmoid_backward(diff, shares)  # g·p·(1-p) in one pass
+    finite = torch.isfinite(total)
+    limit = torch.where(finite, torch.finfo(shares.dtype).max ** 0.5 / total, -1)
+    if shares.is_cpu and not torch.compiler.is_compiling() and bool((limit > 1).all()):
+        return slope
+    # The legacy code squared exp(v) in the net's own type: where that overflows, so does this.
+    beyond = torch.where(finite, -torch.inf, torch.nan).to(shares.dtype) * diff
+    return torch.where(shares > limit.to(shares.dtype), beyond, slope)
+
+
+def divide_by_sum_(powers: Tensor) -> Tensor:
     """Divide `powers` in place by their sum along the last axis, and return the sum in float64.
 
     On the CPU a mixed float32/float64 operation copies its whole operand, so the terms are first

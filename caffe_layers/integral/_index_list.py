@@ -10,11 +10,14 @@ from ._sample_files import text_of, whole_number_in
 from ._saving import save_text
 
 
-def next_words(layer: Layer, list_path: str, state_path: str, batch: int, count: int) -> list[str]:
+def next_words(
+    layer: Layer, list_path: str, state_path: str, batch: int, count: int, *, wraps: bool
+) -> list[str]:
     """The next `batch` words of a list of `count`, and where that leaves the state k.
 
     Per batch: skip k ← (k + 1) mod count words, then take one per sample while k goes on modulo
-    count. At the end of the list its last word repeats until the batch is full (defect F6).
+    count. At the end of the list its last word repeats until the batch is full (defect F6), or, if
+    it `wraps`, the list begins anew.
 
     Raises:
         DataError: a file is missing, the state is no number, or the list ends before its turn.
@@ -29,4 +32,6 @@ def next_words(layer: Layer, list_path: str, state_path: str, batch: int, count:
         )
     taken = words[first : first + batch]
     save_text(layer, state_path, f"{(first + batch - 1) % count}\n")
+    if wraps:
+        return [words[(first + i) % min(count, len(words))] for i in range(batch)]
     return taken + [words[-1]] * (batch - len(taken))

@@ -6,6 +6,9 @@ and "c2f" (17, as in coarse-to-fine work). Bones are (child, parent) pairs of jo
 
 from __future__ import annotations
 
+import torch
+from torch import Tensor
+
 ALL_JOINTS = 32
 PART_JOINTS = 16
 C2F_JOINTS = 17
@@ -57,3 +60,21 @@ TRUE_JOINT_COLOUR = (143, 62, 255)
 
 FLIPPED_PARTS = ((1, 4), (2, 5), (3, 6), (13, 10), (14, 11), (15, 12))
 """Part joints that change places when an image is mirrored: right, left."""
+
+MIRRORED = tuple(
+    dict((*FLIPPED_PARTS, *((left, right) for right, left in FLIPPED_PARTS))).get(part, part)
+    for part in range(PART_JOINTS)
+)
+"""The part joint that each becomes in a mirror."""
+
+
+def all_of_parts(parts: Tensor, missing: float, *, hips_for_rest: bool) -> Tensor:
+    """The 32 recorded joints that 16 part joints [..., 16, k] make up, those without one `missing`.
+
+    Args:
+        hips_for_rest: joints 28 to 31 are the hips, as in the legacy table (defect F3).
+    """
+    table = PART_OF_ALL if hips_for_rest else (*PART_OF_ALL[:28], -1, -1, -1, -1)
+    index = torch.tensor([max(part, 0) for part in table], device=parts.device)
+    known = torch.tensor([part >= 0 for part in table], device=parts.device).unsqueeze(-1)
+    return torch.where(known, parts.index_select(-2, index), missing)

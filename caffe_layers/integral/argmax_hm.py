@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import torch
 from torch import Tensor
 
@@ -24,6 +26,10 @@ class DeepHumanModelArgmaxHM(Layer):
 
     Python: `xy = DeepHumanModelArgmaxHM()(heatmap)`.
 
+    Args:
+        fixes: "half_cell": column/S and row/S, where the renderers of this family put a joint.
+            "true_argmax": the maximum itself, by however little it wins.
+
     Bottoms: heatmap [N, C, S, S].
     Tops: xy [N, 2C] in [0, 1]: x₀, y₀, x₁, y₁, ...
 
@@ -37,6 +43,15 @@ class DeepHumanModelArgmaxHM(Layer):
     maximum. Ties go to the first in reading order. No gradient (it is 0 almost everywhere).
     """
 
+    known_fixes = {
+        "half_cell": "a cell stands for index/S, where labels are drawn, not (index + 0.5)/S",
+        "true_argmax": "the largest value wins, without a lead of 1e-6 and also below 0",
+    }
+
+    def __init__(self, *, fixes: Collection[str] = ()) -> None:
+        super().__init__()
+        self.switch_on(fixes)
+
     def setup(self, *bottom_shapes: Shape) -> None:
         """Check that the maps are square."""
         need_square_maps(self, bottom_shapes[0])
@@ -44,7 +59,9 @@ class DeepHumanModelArgmaxHM(Layer):
     def forward(self, heatmap: Tensor) -> Tensor:
         """Scan each map."""
         count, channels, size, _ = heatmap.shape
-        index = scan_peak(heatmap.detach().reshape(count * channels, -1))
+        maps = heatmap.detach().reshape(count * channels, -1)
+        index = maps.argmax(-1) if "true_argmax" in self.fixes else scan_peak(maps)
+        offset = 0.0 if "half_cell" in self.fixes else 0.5
         place = torch.stack([index % size, index // size], dim=-1).double()
-        place = torch.where(index.unsqueeze(-1) < 0, 0.5, (place + 0.5) / size)
+        place = torch.where(index.unsqueeze(-1) < 0, 0.5, (place + offset) / size)
         return place.to(heatmap.dtype).view(count, 2 * channels)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from math import prod
 
 import torch
@@ -9,7 +10,7 @@ from torch import Tensor
 
 from ..layer import Gradient, Layer, Shape
 from ..registry import layer
-from ._joints import ALL_JOINTS, ALL_OF_PART, PART_JOINTS, PART_OF_ALL
+from ._joints import ALL_JOINTS, ALL_OF_PART, PART_JOINTS, all_of_parts
 
 MISSING = 0.5
 """Both coordinates of a recorded joint that no part is."""
@@ -31,6 +32,7 @@ class DeepHumanModelConvert2D(Layer):
         axis: the axis from which on the numbers of a sample lie; the only field it reads of
             `inner_product_param`.
         gradient: "legacy" passes none back (defect G8); "exact" is the derivative.
+        fixes: "missing_joints": joints 28 to 31 are (0.5, 0.5), as all that no part is.
 
     Bottoms: x [N, 64], 32 recorded joints x₀, y₀, x₁, ...; or [N, 32], 16 part joints.
     Tops: y [N, 32], the 16 part joints; or [N, 64], the 32 recorded ones.
@@ -44,8 +46,15 @@ class DeepHumanModelConvert2D(Layer):
     joints 28 to 31 become the hips (defect F3). The legacy layer also printed every pose.
     """
 
-    def __init__(self, *, axis: int = 1, gradient: Gradient = "legacy") -> None:
+    known_fixes = {
+        "missing_joints": "recorded joints 28 to 31, which no part is, are (0.5, 0.5), not the hips"
+    }
+
+    def __init__(
+        self, *, axis: int = 1, gradient: Gradient = "legacy", fixes: Collection[str] = ()
+    ) -> None:
         super().__init__()
+        self.switch_on(fixes)
         self.axis = axis
         self.gradient = gradient
 
@@ -63,11 +72,7 @@ class DeepHumanModelConvert2D(Layer):
         x = x.detach() if self.gradient == "legacy" else x
         points = x.reshape(*x.shape[: self.axis], -1, 2)
         if points.shape[-2] == ALL_JOINTS:
-            return _pick(points, ALL_OF_PART).flatten(-2)
-        found = _pick(points, tuple(max(part, 0) for part in PART_OF_ALL))
-        known = torch.tensor([part >= 0 for part in PART_OF_ALL], device=x.device).unsqueeze(-1)
-        return torch.where(known, found, MISSING).flatten(-2)
-
-
-def _pick(points: Tensor, joints: tuple[int, ...]) -> Tensor:
-    return points.index_select(-2, torch.tensor(joints, device=points.device))
+            parts = torch.tensor(ALL_OF_PART, device=points.device)
+            return points.index_select(-2, parts).flatten(-2)
+        hips = "missing_joints" not in self.fixes
+        return all_of_parts(points, MISSING, hips_for_rest=hips).flatten(-2)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from math import prod
 
 from torch import Tensor
@@ -34,6 +35,8 @@ class DeepHumanModelConvertDepth(Layer):
         root_joint_id: number of the root joint, 0 to J - 1.
         gradient: "legacy" passes none back (defect G8); "exact" is the derivative, to x and to
             the root's depth.
+        fixes: "depth_bounds": a net gives every layer that decodes the bounds of the one that
+            encodes its labels; nothing changes in a layer used alone.
 
     Bottoms: x [N, 3J], joints of which the depths are encoded, or [N, J], shares that are decoded;
         joints [N, 3J] in the camera's frame, mm.
@@ -50,6 +53,8 @@ class DeepHumanModelConvertDepth(Layer):
 
     bottom_count = (2, 2)
 
+    known_fixes = {"depth_bounds": "depths are decoded with the bounds that the labels have"}
+
     def __init__(
         self,
         *,
@@ -58,8 +63,10 @@ class DeepHumanModelConvertDepth(Layer):
         depth_ub: float = 892.544664,
         root_joint_id: int = 0,
         gradient: Gradient = "legacy",
+        fixes: Collection[str] = (),
     ) -> None:
         super().__init__()
+        self.switch_on(fixes)
         self.joint_num = joint_num
         self.depth_lb = float32(depth_lb)
         self.depth_ub = float32(depth_ub)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from math import prod
 
 import torch
@@ -51,6 +52,8 @@ class DeepHumanModelGen3DHeatmapInMoreDetailV3(Layer):
         z_lower_bound: only z_upper_bound - z_lower_bound counts, see below.
         z_upper_bound: the depth range's other end, in the unit of the depths.
         output_res: depth bins R in which the depth is looked up.
+        fixes: "depth_bins": the bins start at z_lower_bound, and a depth outside of them goes to
+            the first or the last, whichever is nearer.
 
     Bottoms: depth [N, k·J], of which the last of each joint's k numbers is the depth (so depths or
         xyz); joints [N, 2J]: x₀, y₀, x₁, ...
@@ -68,6 +71,9 @@ class DeepHumanModelGen3DHeatmapInMoreDetailV3(Layer):
     """
 
     bottom_count = (2, 2)
+    known_fixes = {
+        "depth_bins": "depth bins start at z_lower_bound; a depth beyond them goes to the nearest"
+    }
 
     def __init__(
         self,
@@ -85,8 +91,10 @@ class DeepHumanModelGen3DHeatmapInMoreDetailV3(Layer):
         z_lower_bound: float = -1.0,
         z_upper_bound: float = 1.0,
         output_res: int = 64,
+        fixes: Collection[str] = (),
     ) -> None:
         super().__init__()
+        self.switch_on(fixes)
         self.depth_dims = depth_dims
         self.map_size = map_size
         self.crop_size = crop_size
@@ -147,6 +155,9 @@ class DeepHumanModelGen3DHeatmapInMoreDetailV3(Layer):
         lookup, counted = self.output_res, self.depth_dims
         edges = torch.arange(lookup + 1, dtype=depth.dtype, device=depth.device)
         edges = edges * ((high - low) / lookup)
+        if "depth_bins" in self.fixes:
+            edges = edges + low
+            depth = depth.clamp(edges.min(), edges.max())
         depth = depth.unsqueeze(-1)
         inside = (edges[:-1] <= depth) & (depth <= edges[1:])
         first = inside.to(torch.uint8).argmax(-1) + 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 import warnings
+from collections.abc import Collection
 
 import torch
 from torch import Tensor
@@ -12,6 +13,7 @@ from ..errors import DataError
 from ..layer import Shape, SourceLayer
 from ..registry import layer
 from ._sample_files import UNSET_PATH, numbers_in
+from ._split import corrected_bounds
 
 _FIXED_FRACTION = (16806 + 282475248 * 2147483646) / 2147483646**2
 """The first number that C++'s default engine gives when it is made anew (about 0.13153778)."""
@@ -41,6 +43,9 @@ class GenRandIndex(SourceLayer):
         reseed_each_second: seed torch's generator with the clock's whole seconds before each
             batch, as Caffe's layer did. All batches of one second are then the same, and so are
             the augmentation draws that follow (defect R1).
+        fixes: "random_option": every rand_generator_option draws. "split_typo": a bound at the
+            published nets' border between training and test subjects, 1559571, is the true one,
+            1559751 (defect L2).
 
     Bottoms: none.
     Tops: index [N, 1].
@@ -52,6 +57,11 @@ class GenRandIndex(SourceLayer):
     Source: integral repos, A.25. Draws come from torch's global CPU generator, not from C's rand.
     """
 
+    known_fixes = {
+        "random_option": "every rand_generator_option draws: from 2 on it was one constant index",
+        "split_typo": "the training subjects end at 1559751, not 1559571",
+    }
+
     def __init__(
         self,
         *,
@@ -61,10 +71,14 @@ class GenRandIndex(SourceLayer):
         missing_index_file: str = UNSET_PATH,
         rand_generator_option: int = 0,
         reseed_each_second: bool = False,
+        fixes: Collection[str] = (),
     ) -> None:
         super().__init__()
-        self.index_lower_bound = index_lower_bound
-        self.index_upper_bound = index_upper_bound
+        self.switch_on(fixes)
+        bounds = index_lower_bound, index_upper_bound
+        if "split_typo" in self.fixes:
+            bounds = corrected_bounds(*bounds)
+        self.index_lower_bound, self.index_upper_bound = bounds
         self.batch_size = batch_size
         self.missing_index_file = missing_index_file
         self.rand_generator_option = rand_generator_option
@@ -77,7 +91,7 @@ class GenRandIndex(SourceLayer):
                 f"index_lower_bound {self.index_lower_bound} is above index_upper_bound "
                 f"{self.index_upper_bound}"
             )
-        if self.rand_generator_option not in (0, 1):
+        if not self._draws:
             warnings.warn(
                 f"{self.label}: rand_generator_option {self.rand_generator_option} always gives "
                 f"the index {self._constant()}; set 0 to draw",
@@ -92,11 +106,16 @@ class GenRandIndex(SourceLayer):
         """Draw the next indices."""
         if self.reseed_each_second:
             torch.manual_seed(int(time.time()))
-        if self.rand_generator_option in (0, 1):
+        if self._draws:
             index = self._draw()
         else:
             index = torch.full((self.batch_size, 1), self._constant(), device="cpu")
         return self.place(index.float())
+
+    @property
+    def _draws(self) -> bool:
+        """Whether indices are random rather than one constant (F7)."""
+        return self.rand_generator_option in (0, 1) or "random_option" in self.fixes
 
     def _draw(self) -> Tensor:
         bounds = self.index_lower_bound, self.index_upper_bound + 1

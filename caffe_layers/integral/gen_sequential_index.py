@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 
 import torch
 from torch import Tensor
@@ -12,6 +13,7 @@ from ..registry import layer
 from ._index_keeper import IndexKeeper
 from ._sample_files import UNSET_PATH, whole_number_in
 from ._saving import save_text
+from ._split import corrected_bounds
 
 
 @layer("GenSequentialIndex", "gen_sequential_index_param")
@@ -36,6 +38,8 @@ class GenSequentialIndex(IndexKeeper):
             start_index. Taken as written from the working folder.
         num_of_samples: how many indices there are, >= 1.
         start_index: the smallest of them.
+        fixes: "split_typo": indices that start or end at the published nets' border between
+            training and test subjects do so at the true one (defect L2).
 
     Bottoms: none.
     Tops: index [N, 1].
@@ -50,6 +54,8 @@ class GenSequentialIndex(IndexKeeper):
     file is written once per batch and whole, where Caffe wrote it once per sample.
     """
 
+    known_fixes = {"split_typo": "the test subjects start at 1559752, not 1559572"}
+
     def __init__(
         self,
         *,
@@ -57,8 +63,13 @@ class GenSequentialIndex(IndexKeeper):
         current_index_file_path: str = UNSET_PATH,
         num_of_samples: int = 1000,
         start_index: int = 0,
+        fixes: Collection[str] = (),
     ) -> None:
         super().__init__()
+        self.switch_on(fixes)
+        if "split_typo" in self.fixes:
+            start_index, end = corrected_bounds(start_index, start_index + num_of_samples - 1)
+            num_of_samples = end - start_index + 1
         self.batch_size = batch_size
         self.current_index_file_path = current_index_file_path
         self.num_of_samples = num_of_samples

@@ -7,15 +7,16 @@ from math import prod
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from ..errors import DataError
 from ..layer import Layer, Shape
 from ..registry import layer
-from ._augment import Augmentation, Scaling, augment
+from ._augment import Augmentation, Points, Scaling, augment
 from ._float32 import float32
 from ._joints import PART_JOINTS
-from ._sample_files import image_named_in, indices_of
+from ._sample_files import Image, image_named_in, indices_of
 
 
 @layer("GenUnifiedDataAndLabel", "transform_param")
@@ -63,6 +64,7 @@ class GenUnifiedDataAndLabel(Layer):
         file_name_file_prefix: what comes before the index in the name of the text file whose
             first word is the image's path; both are taken as written from the working folder.
         minus_pixel_value: grey value that becomes 0.
+        tops: how many tops to make, 2 or 3.
         scale, mirror, crop_size, mean_file, mean_value, stride, scale_cvg, max_cvg_len, \
 min_cvg_len, opaque_coverage, coverage, visualize, bbox_norm_factor, img_header, force_color, \
 force_gray, sigma, sigma_center, clahe_tile_size, clahe_clip_limit, do_clahe, num_total_augs, \
@@ -70,7 +72,10 @@ aug_way, gray, np_in_lmdb, put_gaussian, visualize_label, test_scale, test_is_fl
 the block that this layer does not read.
 
     Bottoms: index, centre x, centre y and size, N numbers each; joints [N, 2J] in image pixels.
-    Tops: image [N, 3, crop_size_y, crop_size_x], blue first; joints [N, 2J] in crop pixels.
+    Tops: image [N, 3, crop_size_y, crop_size_x], blue first; joints [N, 2J] in crop pixels; a third
+        if `tops` asks for it, how each crop was cut, [N, 6]: rows a, b, c of the matrix that takes
+        (x, y, 1), as shares of the image, to shares of the crop. A net asks for it where the fixes
+        flip_depth or crop_margin are on.
 
     Raises:
         LayerError: bottoms of another size; left and right to be exchanged among fewer than 16
@@ -87,7 +92,7 @@ the block that this layer does not read.
     """
 
     bottom_count = (5, 5)
-    top_count = (2, 2)
+    top_count = (2, 3)
     feeds = True
 
     def __init__(
@@ -135,6 +140,7 @@ the block that this layer does not read.
         minus_pixel_value: float = 128.0,
         test_scale: float = 1.0,
         test_is_flip: bool = False,
+        tops: int = 2,
     ) -> None:
         super().__init__()
         self.how = Augmentation(
@@ -145,7 +151,7 @@ the block that this layer does not read.
             flip_prob=float32(flip_prob),
             transform_body_joint=transform_body_joint,
         )
-        self.num_parts = num_parts
+        self.num_parts, self.tops = num_parts, tops
         self.file_name_file_prefix = file_name_file_prefix
         self.minus_pixel_value = float32(minus_pixel_value)
         self.dice = _dice
@@ -170,28 +176,44 @@ the block that this layer does not read.
         """Crops and joints; no file is touched."""
         batch = bottom_shapes[0][0]
         width, height = self.how.crop_size
-        return (batch, 3, height, width), (batch, 2 * self.num_parts)
+        shapes = (batch, 3, height, width), (batch, 2 * self.num_parts), (batch, 6)
+        return shapes[: self.tops]
 
     def forward(
         self, index: Tensor, center_x: Tensor, center_y: Tensor, size: Tensor, joints: Tensor
-    ) -> tuple[Tensor, Tensor]:
+    ) -> tuple[Tensor, ...]:
         """Augment one sample after the other, from freshly read images."""
         batch = index.shape[0]
         centers = torch.stack((center_x.reshape(-1), center_y.reshape(-1)), 1)[:, None]
         points = torch.cat((joints.reshape(batch, -1, 2), centers), 1).cpu().float().numpy()
-        crops, moved = [], []
+        crops, moved, cuts = [], [], []
         for number, rows, share in zip(
             indices_of(index), points, size.reshape(-1).tolist(), strict=True
         ):
             image = image_named_in(self, f"{self.file_name_file_prefix}{number}.txt")
             if not 0 < share < float("inf"):
                 raise DataError(f"{self.label}: sample {number} has size {share}, not above 0")
-            crop, places = augment(image, rows, share, self.how, self.dice)
+            marked = np.concatenate((rows[:-1], _corners(image), rows[-1:]))
+            crop, places = augment(image, marked, share, self.how, self.dice)
             crops.append(crop)
-            moved.append(places[:-1].reshape(-1))
+            moved.append(places[:-4].reshape(-1))
+            cuts.append(_cut(places[-4:-1], self.how.crop_size))
         pixels = torch.from_numpy(np.stack(crops)).permute(0, 3, 1, 2).to(index.device)
         images = (pixels.float() - self.minus_pixel_value) / 256
-        return images.contiguous(), torch.from_numpy(np.stack(moved)).to(index.device)
+        labels = (torch.from_numpy(np.stack(rows)).to(index.device) for rows in (moved, cuts))
+        return (images.contiguous(), *labels)[: self.tops]
+
+
+def _corners(image: Image) -> Points:
+    """Three corners of an image: what becomes of them tells how it was cut."""
+    height, width = image.shape[:2]
+    return np.array(((0, 0), (width, 0), (0, height)), np.float32)
+
+
+def _cut(corners: Points, size: tuple[int, int]) -> NDArray[np.float32]:
+    """The matrix [a b c; d e f] that takes shares of the image to shares of the crop."""
+    origin, right, down = corners.astype(np.float64) / np.array(size)
+    return np.stack((right - origin, down - origin, origin), 1).reshape(-1).astype(np.float32)
 
 
 def _dice() -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from math import prod
 
 import torch
@@ -43,6 +44,9 @@ class DeepHumanModelH36MChaGenJointFrXYZHeatmap(Layer):
         z_lb: depth of the first bin's near edge.
         z_ub: depth of the last bin's far edge.
         joint_num: number of joints J.
+        fixes: "half_cell": column/M and row/M, where the renderers of this family put a joint; the
+            depth stays at the middle of its bin. "true_argmax": the maximum itself, by however
+            little it wins.
 
     Bottoms: volume [N, J·D, M, M], or anything of as many numbers per sample in that order.
     Tops: xyz [N, 3J]: x₀, y₀, z₀, x₁, ...
@@ -58,6 +62,11 @@ class DeepHumanModelH36MChaGenJointFrXYZHeatmap(Layer):
     (it is 0 almost everywhere).
     """
 
+    known_fixes = {
+        "half_cell": "a cell stands for index/M, where labels are drawn, not (index + 0.5)/M",
+        "true_argmax": "the largest value wins, without a lead of 1e-6 and also below 0",
+    }
+
     def __init__(
         self,
         *,
@@ -70,8 +79,10 @@ class DeepHumanModelH36MChaGenJointFrXYZHeatmap(Layer):
         z_lb: float = -1.0,
         z_ub: float = 1.0,
         joint_num: int = 16,
+        fixes: Collection[str] = (),
     ) -> None:
         super().__init__()
+        self.switch_on(fixes)
         self.depth_dims = depth_dims
         self.map_size = map_size
         self.bounds = tuple(
@@ -94,11 +105,13 @@ class DeepHumanModelH36MChaGenJointFrXYZHeatmap(Layer):
         """Scan each joint's volume."""
         size, depth = self.map_size, self.depth_dims
         cubes = volume.detach().reshape(-1, depth * size * size)
-        index = scan_peak(cubes)
+        index = cubes.argmax(-1) if "true_argmax" in self.fixes else scan_peak(cubes)
+        edge = 0.0 if "half_cell" in self.fixes else 0.5
         steps = (index % size, index // size % size, index // (size * size))
         places = []
-        for step, bins, (low, high) in zip(steps, (size, size, depth), self.bounds, strict=True):
-            share = torch.where(index < 0, 0.5, (step.double() + 0.5) / bins)
+        axes = zip(steps, (size, size, depth), (edge, edge, 0.5), self.bounds, strict=True)
+        for step, bins, offset, (low, high) in axes:
+            share = torch.where(index < 0, 0.5, (step.double() + offset) / bins)
             places.append(share * (high - low) + low)
         top = torch.stack(places, dim=-1).to(volume.dtype)
         return top.view(-1, 3 * self.joint_num)

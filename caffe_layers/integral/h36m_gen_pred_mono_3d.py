@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from torch import Tensor
 
 from ..layer import Gradient, Layer, Shape
 from ..registry import layer
-from ._camera import cameras, need_camera_bottoms, stored_as, unproject
+from ._camera import cameras, need_camera_bottoms, stored_as, uncut, unproject
 from ._sample_files import UNSET_PATH
 
 
@@ -32,9 +34,12 @@ class DeepHumanModelH36MGenPredMono3D(Layer):
             file, taken as written from the working folder.
         gradient: "legacy" passes none back (defect G8), so no loss in mm can train anything;
             "exact" is the derivative, to joints, depths and the box.
+        fixes: "crop_margin": the joints' places in the box are those before the crop was cut. It
+            needs the eighth bottom, which a net adds by itself.
 
     Bottoms: 2D joints [N, 2J] as shares of the crop, 0 to 1; depths [N, J] in the camera's frame,
-        mm; x1, y1, x2, y2 of the person's box in image pixels and the index, N numbers each.
+        mm; x1, y1, x2, y2 of the person's box in image pixels and the index, N numbers each;
+        with the fix how each crop was cut, [N, 6].
     Tops: joints [N, 3J] in the camera's frame, mm: X, Y, z, ...
 
     Raises:
@@ -44,7 +49,10 @@ class DeepHumanModelH36MGenPredMono3D(Layer):
     Source: integral repos, A.8. Surprises: as DeepHumanModelH36MGenAug3D.
     """
 
-    bottom_count = (7, 7)
+    bottom_count = (7, 8)
+    known_fixes = {
+        "crop_margin": "joints are measured in the person's box, not as if the crop were the box"
+    }
 
     def __init__(
         self,
@@ -52,28 +60,34 @@ class DeepHumanModelH36MGenPredMono3D(Layer):
         joint_num: int = 16,
         camera_parameters_prefix: str = UNSET_PATH,
         gradient: Gradient = "legacy",
+        fixes: Collection[str] = (),
     ) -> None:
         super().__init__()
+        self.switch_on(fixes)
         self.joint_num = joint_num
         self.camera_parameters_prefix = camera_parameters_prefix
         self.gradient = gradient
 
     def setup(self, *bottom_shapes: Shape) -> None:
         """Check sizes."""
+        if self.fixes and len(bottom_shapes) < 8:
+            raise self.error("crop_margin: wants how the crops were cut, too")
         need_camera_bottoms(self, bottom_shapes, (2 * self.joint_num, self.joint_num))
 
     def top_shapes(self, *bottom_shapes: Shape) -> tuple[Shape, ...]:
         """As many joints; no file is touched."""
         return ((bottom_shapes[0][0], 3 * self.joint_num),)
 
-    def forward(self, joints: Tensor, depths: Tensor, *box_and_index: Tensor) -> Tensor:
+    def forward(self, joints: Tensor, depths: Tensor, *others: Tensor) -> Tensor:
         """Carry joints and depths into the camera's frame."""
-        *corners, index = box_and_index
+        *corners, index = others[:5]
         bottoms = (joints, depths, *corners)
         if self.gradient == "legacy":
             bottoms = tuple(bottom.detach() for bottom in bottoms)
         places, depth, *corners = (bottom.double() for bottom in bottoms)
         camera = cameras(self, self.camera_parameters_prefix, index, joints)
         share = places.reshape(-1, self.joint_num, 2)
+        for cut in others[5:]:
+            share = uncut(share, cut.double())
         joints_3d = unproject(share, depth.flatten(1), tuple(corners), camera)
         return joints_3d.to(stored_as(joints))

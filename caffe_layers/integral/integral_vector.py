@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
+
 import torch
 from torch import Tensor
 
@@ -9,6 +11,8 @@ from ..layer import Layer, Shape
 from ..registry import layer
 from ._bottoms import need_vectors
 from ._float32 import float32
+
+_PLANE = ("DeepHumanModelIntegralX", "DeepHumanModelIntegralY")
 
 
 @layer("DeepHumanModelIntegralVector", "deep_human_model_integral_vector_param")
@@ -30,6 +34,9 @@ class DeepHumanModelIntegralVector(Layer):
         int_axis: accepted and ignored, as in Caffe.
         joint_num: accepted and ignored, as in Caffe.
         int_joint_id: accepted and ignored, as in Caffe.
+        bottom_types: types of the layers that make the bottoms, as a net says them.
+        fixes: "half_cell": columns and rows (a bottom that DeepHumanModelIntegralX or …Y made)
+            count with c/C, where the renderers of this family put a joint; depths keep (c + 0.5)/C.
 
     Bottoms: v [N, C], a marginal over C bins, such as DeepHumanModelIntegralX makes.
     Tops: y [N, 1].
@@ -43,6 +50,10 @@ class DeepHumanModelIntegralVector(Layer):
     DeepHumanModelNumericalCoordinateRegression takes c/C for a bin instead: half a bin apart.
     """
 
+    known_fixes = {
+        "half_cell": "columns and rows count with c/C, where labels are drawn, not (c + 0.5)/C"
+    }
+
     def __init__(
         self,
         *,
@@ -51,8 +62,13 @@ class DeepHumanModelIntegralVector(Layer):
         int_axis: int = 0,
         joint_num: int = 16,
         int_joint_id: int = 0,
+        bottom_types: Sequence[str] = (),
+        fixes: Collection[str] = (),
     ) -> None:
         super().__init__()
+        self.switch_on(fixes)
+        in_plane = bool(bottom_types) and bottom_types[0] in _PLANE
+        self.offset = 0.0 if "half_cell" in self.fixes and in_plane else 0.5
         self.dim_lb = float32(dim_lb)
         self.dim_ub = float32(dim_ub)
 
@@ -64,8 +80,8 @@ class DeepHumanModelIntegralVector(Layer):
         """Weigh the bins with their positions."""
         v = v.flatten(1)
         bins = v.shape[1]
-        half = (self.dim_ub - self.dim_lb) / bins / 2
-        positions = torch.linspace(
-            self.dim_lb + half, self.dim_ub - half, bins, dtype=v.dtype, device=v.device
-        )
+        step = (self.dim_ub - self.dim_lb) / bins
+        first = self.dim_lb + step * self.offset
+        last = self.dim_ub - step * (1 - self.offset)
+        positions = torch.linspace(first, last, bins, dtype=v.dtype, device=v.device)
         return (v * positions).sum(1, keepdim=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 import torch
@@ -32,6 +33,7 @@ class Joint3DSquareRootLoss(Layer):
         gradient: "legacy" is 2(p - t)/(N·J) on the prediction alone, the derivative of the squared
             distance (defect G7); "exact" is (p - t)/(N·J·d), and its negative on the truth, with
             0 for a joint in its place.
+        fixes: "root_aligned": both poses are moved so that their joint 0 is at the origin.
 
     Bottoms: p [N, 3J], the prediction: x₀, y₀, z₀, x₁, ...; t [N, 3J], the truth.
     Tops: L, a scalar.
@@ -48,8 +50,17 @@ class Joint3DSquareRootLoss(Layer):
     bottom_count = (2, 2)
     is_loss = True
 
-    def __init__(self, *, joint_num: int = 16, gradient: Gradient = "legacy") -> None:
+    known_fixes = {"root_aligned": "both poses are moved to a root at the origin before comparing"}
+
+    def __init__(
+        self,
+        *,
+        joint_num: int = 16,
+        gradient: Gradient = "legacy",
+        fixes: Collection[str] = (),
+    ) -> None:
         super().__init__()
+        self.switch_on(fixes)
         self.joint_num = joint_num
         self.gradient = gradient
 
@@ -59,6 +70,9 @@ class Joint3DSquareRootLoss(Layer):
 
     def forward(self, pred: Tensor, truth: Tensor) -> Tensor:
         """Average the distances."""
+        pred, truth = (pose.reshape(-1, self.joint_num, 3) for pose in (pred, truth))
+        if "root_aligned" in self.fixes:
+            pred, truth = pred - pred[:, :1], truth - truth[:, :1]
         pred, truth = pred.reshape(-1, 3), truth.reshape(-1, 3)
         if self.gradient == "exact":
             return torch.linalg.vector_norm(pred - truth, dim=-1).mean()

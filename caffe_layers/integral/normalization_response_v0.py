@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 import torch
@@ -36,6 +37,7 @@ class DeepHumanModelNormalizationResponseV0(Layer):
         gradient: "legacy" is g·(Σ' - v)/Σ'² with Σ' the sum of all values of the map, for all
             pixels, and 0 where |Σ'| is 1e-6 or less (defect G3); "exact" is the derivative of the
             forward.
+        fixes: "empty_map": only the map without a large value becomes uniform.
 
     Bottoms: heatmap [N, C, S, S].
     Tops: y, shaped as heatmap; a map with a value above T adds up to 1.
@@ -50,8 +52,19 @@ class DeepHumanModelNormalizationResponseV0(Layer):
     being constants). A v up to 1e-6 above T is in y but not in Σ.
     """
 
-    def __init__(self, *, hm_threshold: float = 0.0001, gradient: Gradient = "legacy") -> None:
+    known_fixes = {
+        "empty_map": "a map without a response becomes uniform alone, not all maps before it too"
+    }
+
+    def __init__(
+        self,
+        *,
+        hm_threshold: float = 0.0001,
+        gradient: Gradient = "legacy",
+        fixes: Collection[str] = (),
+    ) -> None:
         super().__init__()
+        self.switch_on(fixes)
         self.hm_threshold = float32(hm_threshold)
         self.gradient = gradient
 
@@ -61,40 +74,42 @@ class DeepHumanModelNormalizationResponseV0(Layer):
 
     def forward(self, heatmap: Tensor) -> Tensor:
         """Divide each map."""
+        spreads = "empty_map" not in self.fixes
         if self.gradient == "exact":
-            return _normalise(heatmap, self.hm_threshold)
-        return _UnthresholdedDiagonal.apply(heatmap, self.hm_threshold)  # type: ignore[no-untyped-call] # torch types it so
+            return _normalise(heatmap, self.hm_threshold, spreads)
+        return _UnthresholdedDiagonal.apply(heatmap, self.hm_threshold, spreads)  # type: ignore[no-untyped-call] # torch types it so
 
 
-def _normalise(heatmap: Tensor, threshold: float) -> Tensor:
+def _normalise(heatmap: Tensor, threshold: float, spreads: bool) -> Tensor:
+    """The quotients; an empty map is uniform and, if that `spreads`, all maps before it too."""
     values = heatmap.double()
     counted = heatmap - threshold > LEAST
     total = torch.where(counted, values, 0).sum((2, 3), keepdim=True)
     empty = total.abs() < LEAST
     share = values / torch.where(empty, 1, total)
     share = torch.where(heatmap > threshold, share, 0)
-    # F1: an empty map makes all maps up to itself uniform.
-    behind = empty.to(torch.int32).flip(1).cumsum(1).flip(1)
+    if spreads:  # F1
+        empty = empty.to(torch.int32).flip(1).cumsum(1).flip(1) > 0
     uniform = 1 / (heatmap.shape[2] * heatmap.shape[3])
-    return torch.where(behind > 0, uniform, share).to(heatmap.dtype)
+    return torch.where(empty, uniform, share).to(heatmap.dtype)
 
 
 class _UnthresholdedDiagonal(torch.autograd.Function):
     """Backward: a quotient rule without cross terms, over the sum of all values (G3)."""
 
     @staticmethod
-    def forward(heatmap: Tensor, threshold: float) -> Tensor:
-        return _normalise(heatmap, threshold)
+    def forward(heatmap: Tensor, threshold: float, spreads: bool) -> Tensor:
+        return _normalise(heatmap, threshold, spreads)
 
     @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Tensor, float], output: Tensor) -> None:
+    def setup_context(ctx: Any, inputs: tuple[Tensor, float, bool], output: Tensor) -> None:
         ctx.save_for_backward(inputs[0])
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, diff: Tensor) -> tuple[Tensor, None]:
+    def backward(ctx: Any, diff: Tensor) -> tuple[Tensor, None, None]:
         values = ctx.saved_tensors[0].double()
         total = values.sum((2, 3), keepdim=True)
         slope = (total - values) / total.square()
         slope = torch.where(total.abs() > LEAST, slope, 0)
-        return (slope * diff).to(diff.dtype), None
+        return (slope * diff).to(diff.dtype), None, None

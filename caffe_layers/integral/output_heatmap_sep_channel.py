@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import numpy as np
 from torch import Tensor
 
@@ -40,6 +42,7 @@ output_joint_5, output_joint_6, output_joint_7, output_joint_8, output_joint_9, 
 output_joint_11, output_joint_12, output_joint_13, output_joint_14, output_joint_15: whether that \
 joint's map is written.
         joint_num: joints J, at most 16; the default leaves joint 15 out.
+        fixes: "bright_pixels": values above 1 are white.
 
     Bottoms: heatmaps [N, J, h, h]; index, N numbers.
     Tops: none.
@@ -58,6 +61,7 @@ joint's map is written.
 
     bottom_count = (2, 2)
     top_count = (0, 0)
+    known_fixes = {"bright_pixels": "values above 1 are white; they wrapped around to dark"}
 
     def __init__(
         self,
@@ -82,8 +86,10 @@ joint's map is written.
         output_joint_14: bool = True,
         output_joint_15: bool = True,
         joint_num: int = 15,
+        fixes: Collection[str] = (),
     ) -> None:
         super().__init__()
+        self.switch_on(fixes)
         self.save_size = save_size
         self.heatmap_size = heatmap_size
         self.save_path = save_path

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from torch import Tensor
 
 from ..layer import Shape
@@ -36,6 +38,7 @@ class ReadImageFromImagePathFile(IndexKeeper):
         batch_size: images per batch N, >= 1.
         num_of_samples: how many paths of the list there are, >= 1.
         resize_image_size: height and width R of the top, in pixels, >= 1; bilinear.
+        fixes: "list_wrap": a batch that reaches the end of the list goes on with its beginning.
 
     Bottoms: none.
     Tops: image [N, 3, R, R], 0 to 255, blue first.
@@ -50,6 +53,8 @@ class ReadImageFromImagePathFile(IndexKeeper):
     image is repeated, where the legacy code's path was undefined.
     """
 
+    known_fixes = {"list_wrap": "at the end of the list a batch goes on at its beginning"}
+
     def __init__(
         self,
         *,
@@ -58,8 +63,10 @@ class ReadImageFromImagePathFile(IndexKeeper):
         batch_size: int = 16,
         num_of_samples: int = 100,
         resize_image_size: int = 224,
+        fixes: Collection[str] = (),
     ) -> None:
         super().__init__()
+        self.switch_on(fixes)
         self.image_path_file_path = image_path_file_path
         self.current_index_file_path = current_index_file_path
         self.batch_size = batch_size
@@ -83,6 +90,7 @@ class ReadImageFromImagePathFile(IndexKeeper):
             self.current_index_file_path,
             self.batch_size,
             self.num_of_samples,
+            wraps="list_wrap" in self.fixes,
         )
         size, listing = self.resize_image_size, self.image_path_file_path
         images = [resized(image_in(self, path, named_by=listing), size) for path in paths]

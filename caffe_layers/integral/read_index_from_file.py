@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import torch
 from torch import Tensor
 
@@ -35,6 +37,7 @@ class ReadIndexFromFile(IndexKeeper):
         current_index_file_path: text file with the state; -1 begins at the first index.
         batch_size: indices per batch N, >= 1.
         num_of_samples: how many indices of the list there are, >= 1.
+        fixes: "list_wrap": a batch that reaches the end of the list goes on with its beginning.
 
     Bottoms: none.
     Tops: index [N, 1].
@@ -49,6 +52,8 @@ class ReadIndexFromFile(IndexKeeper):
     50 50, 20 30, 40 50 (defect F6): the last is repeated, the state goes on.
     """
 
+    known_fixes = {"list_wrap": "at the end of the list a batch goes on at its beginning"}
+
     def __init__(
         self,
         *,
@@ -56,8 +61,10 @@ class ReadIndexFromFile(IndexKeeper):
         current_index_file_path: str = UNSET_PATH,
         batch_size: int = 16,
         num_of_samples: int = 100,
+        fixes: Collection[str] = (),
     ) -> None:
         super().__init__()
+        self.switch_on(fixes)
         self.index_file_path = index_file_path
         self.current_index_file_path = current_index_file_path
         self.batch_size = batch_size
@@ -80,6 +87,7 @@ class ReadIndexFromFile(IndexKeeper):
             self.current_index_file_path,
             self.batch_size,
             self.num_of_samples,
+            wraps="list_wrap" in self.fixes,
         )
         try:
             index = torch.tensor([int(word) for word in words], device="cpu")

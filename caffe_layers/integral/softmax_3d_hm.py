@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from torch import Tensor
 
 from ..layer import Gradient, Layer, Shape
 from ..registry import layer
 from ._bottoms import need_volumes
-from ._cube_softmax import cube_softmax
+from ._cube_softmax import STABLE, cube_softmax
 
 
 @layer("DeepHumanModelSoftmax3DHM", "deep_human_model_softmax_3d_hm_param")
@@ -29,6 +31,7 @@ class DeepHumanModelSoftmax3DHM(Layer):
         depth_dims: depth bins D of each joint, 1 or more.
         gradient: "legacy" has the diagonal of the Jacobian only, g·p·(1 - p) (defect G4);
             "exact" is the derivative, p·(g - Σ g·p).
+        fixes: "stable_softmax": the maximum is subtracted with "legacy", too.
 
     Bottoms: v [N, J·D, S, S], channel j·D + k being depth bin k of joint j.
     Tops: p, shaped as v; each joint's cube adds up to 1.
@@ -44,10 +47,18 @@ class DeepHumanModelSoftmax3DHM(Layer):
     maximum and has no such limits; elsewhere its forward is the same.
     """
 
+    known_fixes = STABLE
+
     def __init__(
-        self, *, joint_num: int = 16, depth_dims: int = 64, gradient: Gradient = "legacy"
+        self,
+        *,
+        joint_num: int = 16,
+        depth_dims: int = 64,
+        gradient: Gradient = "legacy",
+        fixes: Collection[str] = (),
     ) -> None:
         super().__init__()
+        self.switch_on(fixes)
         self.joint_num = joint_num
         self.depth_dims = depth_dims
         self.gradient = gradient
@@ -59,4 +70,5 @@ class DeepHumanModelSoftmax3DHM(Layer):
     def forward(self, v: Tensor) -> Tensor:
         """Normalise each joint's cube."""
         cubes = v.reshape(v.shape[0], self.joint_num, -1)
-        return cube_softmax(cubes, self.gradient).view(v.shape)
+        stable = "stable_softmax" in self.fixes
+        return cube_softmax(cubes, self.gradient, stable=stable).view(v.shape)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from torch import Tensor
 
 from ..layer import Gradient, Layer, Shape
 from ..registry import layer
 from ._bottoms import need_square_maps
-from ._cube_softmax import cube_softmax
+from ._cube_softmax import STABLE, cube_softmax
 
 
 @layer("DeepHumanModelSoftmaxHM")
@@ -26,6 +28,7 @@ class DeepHumanModelSoftmaxHM(Layer):
     Args:
         gradient: "legacy" has the diagonal of the Jacobian only, g·p·(1 - p) (defect G4);
             "exact" is the derivative, p·(g - Σ g·p).
+        fixes: "stable_softmax": the maximum is subtracted with "legacy", too.
 
     Bottoms: v [N, C, S, S].
     Tops: p, shaped as v; each map adds up to 1.
@@ -41,8 +44,11 @@ class DeepHumanModelSoftmaxHM(Layer):
     is the same.
     """
 
-    def __init__(self, *, gradient: Gradient = "legacy") -> None:
+    known_fixes = STABLE
+
+    def __init__(self, *, gradient: Gradient = "legacy", fixes: Collection[str] = ()) -> None:
         super().__init__()
+        self.switch_on(fixes)
         self.gradient = gradient
 
     def setup(self, *bottom_shapes: Shape) -> None:
@@ -51,4 +57,5 @@ class DeepHumanModelSoftmaxHM(Layer):
 
     def forward(self, v: Tensor) -> Tensor:
         """Normalise each map."""
-        return cube_softmax(v.reshape(*v.shape[:2], -1), self.gradient).view(v.shape)
+        maps, stable = v.reshape(*v.shape[:2], -1), "stable_softmax" in self.fixes
+        return cube_softmax(maps, self.gradient, stable=stable).view(v.shape)

@@ -27,6 +27,7 @@ FLAGS = (
     "proto",
     "layers",
     "gradient",
+    "fixes",
     "allow_python",
 )
 

@@ -31,6 +31,7 @@ FLAGS = (
     "proto",
     "layers",
     "gradient",
+    "fixes",
     "allow_python",
 )
 
