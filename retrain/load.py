@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -14,11 +16,14 @@ from converter.graph import Graph
 from converter.net import LearnableBlob, Net
 from converter.weights import load_weights
 
+from .computing import PLAIN, Speed, set_up_computing
+from .distributed import ALONE, Ranks
 from .errors import SolverError
 from .events import Note, Observer
 from .feeding import FedNet, Feed, fed_net
 from .loop import Trainer
 from .nets import Dialect, SolverNets
+from .precision import backward_of
 from .settings import Settings, read_settings
 from .signals import Action
 from .snapshot import make_folder, snapshot_prefix
@@ -38,6 +43,8 @@ def load_trainer(
     make: Callable[[Graph], FedNet] | None = None,
     observer: Observer = lambda event: None,
     requested: Callable[[], Action | None] = lambda: None,
+    ranks: Ranks = ALONE,
+    speed: Speed = PLAIN,
 ) -> Trainer:
     """The Trainer of a solver file: nets built and filled, solver made, nothing run.
 
@@ -54,33 +61,36 @@ def load_trainer(
         make: makes a net that is fed from each Graph, in place of `fed_net` on `device`.
         observer: told of everything that happens.
         requested: asked again and again whether to stop or snapshot.
+        ranks: the processes that train together, of `retrain.distributed.joined`.
+        speed: half precision, compiled, memory format of what is computed.
 
     Raises:
         CaffeError: the solver file, a net or a weight file does not read or does not fit.
     """
     dialect = Dialect() if dialect is None else dialect
     settings = _settings(solver, dialect)
-
-    def say(text: str) -> None:
-        observer(Note("solver.cpp:102", text))
-
-    def build(graph: Graph, feed: Feed | None = None) -> FedNet:
-        if make is not None:
-            return make(graph)
-        return fed_net(graph, gradient=dialect.gradient, device=device, feed=feed)
-
-    if settings.snapshot or settings.snapshot_after_train:
-        make_folder(snapshot_prefix(settings))
-    if settings.random_seed >= 0:
-        torch.manual_seed(settings.random_seed)
-    nets = SolverNets(settings, dialect, say)
+    seed = _prepare(settings, ranks)
+    nets = SolverNets(settings, dialect, lambda text: observer(Note("solver.cpp:102", text)))
+    build: Callable[..., FedNet] = partial(fed_net, gradient=dialect.gradient, device=device)
+    build = build if make is None else partial(_made, make)
     graph = nets.train(level=level, stages=stages)
-    train = build(graph, feed)
-    tests = [build(g) for g in nets.tests()]
-    named = weights if weights else [name for item in settings.weights for name in item.split(",")]
-    _fill(train, tests, named, observer)
-    made = make_solver(settings, train.net)
-    return Trainer(settings, train, made, tests=tests, observer=observer, requested=requested)
+    train = build(graph, feed=feed, rank=ranks.rank, ranks=ranks.count)
+    tests = [build(g) for g in nets.tests()] if ranks.rank == 0 else []
+    _fill(train, tests, _named(weights, settings), observer)
+    set_up_computing(train, speed, ranks=ranks, observer=observer)
+    for fed in tests:
+        set_up_computing(fed, replace(speed, compiled=False))
+    ranks.part_ways(seed)
+    return Trainer(
+        settings,
+        train,
+        make_solver(settings, train.net),
+        tests=tests,
+        observer=observer,
+        requested=requested,
+        ranks=ranks,
+        backward=backward_of(speed.amp, device),
+    )
 
 
 def make_solver(settings: Settings, net: Net) -> Solver:
@@ -122,6 +132,25 @@ def _rule_options(cls: type[Solver], settings: Settings) -> dict[str, Any]:
     parameters = inspect.signature(cls).parameters.values()
     names = [p.name for p in parameters if p.kind is p.KEYWORD_ONLY and p.name != "lr"]
     return {name: getattr(settings, name) for name in names}
+
+
+def _prepare(settings: Settings, ranks: Ranks) -> int:
+    """Make the folder of the snapshots, seed torch; returns the seed that all ranks share."""
+    if settings.snapshot or settings.snapshot_after_train:
+        make_folder(snapshot_prefix(settings))
+    seed = ranks.common_seed(settings.random_seed)
+    if seed >= 0:
+        torch.manual_seed(seed)
+    return seed
+
+
+def _made(make: Callable[[Graph], FedNet], graph: Graph, **_: Any) -> FedNet:
+    return make(graph)
+
+
+def _named(weights: Sequence[str], settings: Settings) -> Sequence[str]:
+    """The weight files given, or else those of the solver file."""
+    return weights if weights else [name for item in settings.weights for name in item.split(",")]
 
 
 def _settings(solver: str | Path | Settings, dialect: Dialect) -> Settings:

@@ -11,8 +11,10 @@ import torch
 from torch import Tensor
 
 from .debug_info import shown_in_detail
-from .errors import RunError, SolverError
+from .distributed import ALONE, Ranks
+from .errors import RunError, SolverError, StoppedElsewhereError
 from .events import (
+    Caution,
     Displayed,
     Ended,
     Note,
@@ -24,9 +26,10 @@ from .events import (
     Started,
     Stepped,
 )
-from .feeding import FedNet
+from .feeding import FedNet, Pass
 from .nonfinite import first_not_finite
 from .policies import RatePolicy
+from .precision import Backward
 from .scoring import MeanOutputs
 from .settings import Settings
 from .signals import Action
@@ -48,6 +51,8 @@ class Trainer:
         tests: test nets in the order of `test_iter`; they share the train net's blobs.
         observer: told of everything that happens.
         requested: asked after each iteration and each test batch whether to stop or snapshot.
+        ranks: the processes that train together; each calls the same methods of its Trainer.
+        backward: makes the backward passes and the update, scaled for fp16 or not.
     """
 
     def __init__(
@@ -59,6 +64,8 @@ class Trainer:
         tests: Sequence[FedNet] = (),
         observer: Observer = lambda event: None,
         requested: Callable[[], Action | None] = lambda: None,
+        ranks: Ranks = ALONE,
+        backward: Backward | None = None,
     ) -> None:
         self.settings = settings
         self.train = train
@@ -68,8 +75,11 @@ class Trainer:
         self.policy = _rate_policy(settings)
         self.observer = observer
         self.requested = requested
+        self.ranks = ranks
+        self.backward = Backward() if backward is None else backward
         self.stopped = False
         """Whether a request stopped the last run."""
+        self._owes_snapshot = False
         self._saved_at = -1
         self._smoothed = SmoothedLoss(settings.average_loss)
         self._displayed_at = 0
@@ -82,7 +92,7 @@ class Trainer:
 
     @property
     def _subject(self) -> Subject:
-        return Subject(self.train, self.tests, self.solver, self.policy)
+        return Subject(self.train, self.tests, self.solver, self.policy, self.ranks, self.backward)
 
     def solve(self) -> None:
         """Train to max_iter, then snapshot, show and test once more where the settings say so.
@@ -112,19 +122,23 @@ class Trainer:
             if self.stopped:
                 break
             self._iterate()
-            request = self.requested()
+            request = self.ranks.agreed(self.requested())
             if _due(self.settings.snapshot, self.iteration) or request == "snapshot":
                 self.snapshot()
             self.stopped = request == "stop"
 
     def test_all(self) -> None:
-        """Run every test net over its test_iter batches."""
+        """Run every test net over its test_iter batches: rank 0 does, the others wait for it."""
         for index in range(len(self.tests)):
             if not self.stopped:
                 self._test(index)
+        self.stopped = self.ranks.any(self.stopped)
+        if self.ranks.any(self._owes_snapshot):
+            self._owes_snapshot = False
+            self.snapshot()
 
     def snapshot(self) -> tuple[str, str]:
-        """Write weights and solver state; returns the two paths."""
+        """Write weights and solver state, on rank 0; returns the two paths."""
         prefix, kind = snapshot_prefix(self.settings), self.settings.snapshot_format
         self.observer(Saving(*snapshot_paths(prefix, self.iteration, kind)))
         paths = save_snapshot(self._subject, prefix, self.settings)
@@ -152,7 +166,9 @@ class Trainer:
         if display:
             self.observer(Rated(iteration, rate))
         self.solver.set_rate(rate)
-        self.solver.step()
+        skipped = self.backward.update(self.solver)
+        if skipped is not None:
+            self.observer(Caution(f"iteration {iteration}: {skipped}"))
         self.observer(Stepped(iteration, loss, smoothed, rate))
 
     def _accumulate(self, *, in_detail: bool) -> tuple[float, dict[str, Tensor]]:
@@ -160,8 +176,12 @@ class Trainer:
         self.solver.zero_grad()
         total = 0.0
         outputs: dict[str, Tensor] = {}
-        for _ in range(self.settings.iter_size):
-            with shown_in_detail(self.train.nets, self._say_detail) if in_detail else nullcontext():
+        last = self.settings.iter_size - 1
+        for index in range(last + 1):
+            with (
+                shown_in_detail(self.train.nets, self._say_detail) if in_detail else nullcontext(),
+                self.ranks.gathering(index == last),
+            ):
                 value, outputs = self._pass()
             total += value
         return total / self.settings.iter_size, outputs
@@ -172,12 +192,20 @@ class Trainer:
         outputs = dict(made.outputs)
         if made.loss is None:
             return 0.0, outputs
-        value = made.loss.item()
+        own = made.loss.item()
+        value = self.ranks.mean(own)  # before the backward pass: all stop if one must
+        if not math.isfinite(own):
+            raise RunError(self._lost(own, outputs))
         if not math.isfinite(value):
-            raise RunError(self._lost(value, outputs))
-        if made.loss.requires_grad:
-            torch.autograd.backward(made.loss)
+            raise StoppedElsewhereError("the loss of another rank is no number")
+        objective = self._objective(made)
+        if objective is not None and objective.requires_grad:
+            self.backward.backward(objective)
         return value, outputs
+
+    def _objective(self, made: Pass) -> Tensor | None:
+        """The scalar to differentiate: the one place where a weighting of the losses plugs in."""
+        return made.loss
 
     def _display(self, smoothed: float, outputs: dict[str, Tensor]) -> None:
         now = time.perf_counter()
@@ -226,10 +254,12 @@ class Trainer:
     def _heed_requests(self) -> None:
         request = self.requested()
         while request is not None:
-            if request == "snapshot":
-                self.snapshot()
-            else:
+            if request == "stop":
                 self.stopped = True
+            elif self.ranks.count > 1:
+                self._owes_snapshot = True  # the others come to it after the test
+            else:
+                self.snapshot()
             request = self.requested()
 
     def _finish(self) -> None:
@@ -249,7 +279,8 @@ class Trainer:
     @torch.no_grad()
     def _show_last_loss(self) -> None:
         made = self.train.run()
-        smoothed = self._smoothed.add(0.0 if made.loss is None else made.loss.item())
+        loss = 0.0 if made.loss is None else self.ranks.mean(made.loss.item())
+        smoothed = self._smoothed.add(loss)
         self._say(f"Iteration {self.iteration}, loss = {smoothed:g}")
 
     def _say(self, text: str) -> None:

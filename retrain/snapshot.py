@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
 
 from converter.weights import load_weights, save_weights
 
+from .distributed import ALONE, Ranks
 from .errors import RunError, SolverError
 from .events import Note, Observer
 from .feeding import FedNet
 from .nonfinite import blobs_not_finite
 from .policies import RatePolicy
-from .run_state import restore_run_state, run_state_path, write_run_state
+from .precision import Backward
+from .run_state import gather_places, restore_run_state, run_state_path, write_run_state
 from .settings import Settings
 from .solver_state import SolverState, read_state, write_state
 from .solvers.solver import Solver
@@ -25,12 +27,14 @@ from .staging import settle, staged
 
 @dataclass(frozen=True)
 class Subject:
-    """What a snapshot is taken of: the nets, the solver, the rate policy."""
+    """What a snapshot is taken of: the nets, the solver, the rate policy, on every rank."""
 
     train: FedNet
     tests: Sequence[FedNet]
     solver: Solver
     policy: RatePolicy
+    ranks: Ranks = ALONE
+    backward: Backward = field(default_factory=Backward)
 
 
 def snapshot_prefix(settings: Settings) -> str:
@@ -74,12 +78,17 @@ def save_snapshot(subject: Subject, prefix: str, settings: Settings) -> tuple[st
     """Write the pair and a `.runstate` beside it, all of them or none; returns the pair's paths.
 
     A run that is killed at any moment leaves the pair before it complete, also where this one
-    takes the place of a pair of the same name. Blobs that hold a nan or inf are warned of.
+    takes the place of a pair of the same name. Blobs that hold a nan or inf are warned of. All
+    ranks call this, rank 0 writes.
 
     Raises:
         RunError, WeightError: a file cannot be written.
     """
     solver, net = subject.solver, subject.train.net
+    nets = (subject.train, *subject.tests)
+    places = gather_places(nets, subject.backward, subject.ranks)
+    if subject.ranks.rank > 0:
+        return snapshot_paths(prefix, solver.iteration, settings.snapshot_format)
     for line in blobs_not_finite(net):
         warnings.warn(f"iteration {solver.iteration}: {line}; the snapshot has it", stacklevel=2)
     weights, state = snapshot_paths(prefix, solver.iteration, settings.snapshot_format)
@@ -95,8 +104,7 @@ def save_snapshot(subject: Subject, prefix: str, settings: Settings) -> tuple[st
                 with_diff=settings.snapshot_diff,
                 graph=subject.train.graph,
             )
-            nets = (subject.train, *subject.tests)
-            write_run_state(folder / Path(side).name, solver.iteration, nets, subject.policy)
+            write_run_state(folder / Path(side).name, solver.iteration, subject.policy, places)
             write_state(folder / Path(state).name, numbers)
     except OSError as error:
         raise RunError(f"{state}: cannot be written: {error.strerror}") from error
@@ -131,7 +139,15 @@ def restore_snapshot(subject: Subject, path: str, observer: Observer) -> None:
     if state.learned_net:
         load_weights(net, _learned_net(path, state.learned_net, say))
     nets = (subject.train, *subject.tests)
-    restore_run_state(run_state_path(path), state.iteration, nets, subject.policy, observer)
+    restore_run_state(
+        run_state_path(path),
+        state.iteration,
+        nets,
+        subject.policy,
+        observer,
+        ranks=subject.ranks,
+        backward=subject.backward,
+    )
 
 
 def _learned_net(state_path: str, named: str, say: Callable[[str], None]) -> Path:
