@@ -27,6 +27,8 @@ _FAMILIES = (
     "activation",
     "utility",
     "loss",
+    "heatmap",
+    "detection",
     "integral",
 )
 _loaded = False

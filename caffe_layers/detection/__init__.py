@@ -1,0 +1,1 @@
+"""Boxes: what a region proposal network is taught."""

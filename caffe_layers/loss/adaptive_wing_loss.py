@@ -1,0 +1,95 @@
+"""AdaptiveWingLoss: for heatmaps, a wing that bends as the wanted pixel says."""
+
+from __future__ import annotations
+
+from math import log
+
+import torch
+from torch import Tensor
+
+from ..layer import Layer, Shape
+from ..precision import wide
+from ..registry import layer
+from ._fitting import check_alike
+
+
+@layer("AdaptiveWingLoss", "adaptive_wing_loss_param")
+class AdaptiveWingLoss(Layer):
+    """L = mean of ω·ln(1 + (|d|/ε)^(α - t)) where |d| < θ, else A·|d| - C; d = p - t.
+
+    A = ω·(α - t)·(θ/ε)^(α - t - 1) / (ε·(1 + (θ/ε)^(α - t))), C = θ·A - ω·ln(1 + (θ/ε)^(α - t)):
+    with them value and slope are continuous at θ for every t. Near the background (t = 0) small
+    errors count like squares, at a peak (t = 1) nearly linearly.
+
+    Prototxt:
+
+        layer {
+          name: "loss" type: "AdaptiveWingLoss" bottom: "heatmap" bottom: "wanted" bottom: "map"
+          top: "loss" adaptive_wing_loss_param { omega: 14 theta: 0.5 epsilon: 1 alpha: 2.1 }
+        }
+
+    Python: `loss = AdaptiveWingLoss()(heatmaps, wanted)`.
+
+    Args:
+        omega: ω, the scale, above 0.
+        theta: θ, where the curve becomes a line, above 0.
+        epsilon: ε, above 0.
+        alpha: α; α - t must stay above 1, so above 2 for maps up to 1.
+
+    Bottoms: p [N, ...], heatmaps; t [N, ...], as many wanted values, 0 to 1; if given, weights
+        [N, ...], as many, multiplied with the terms, such as WeightedLossMap makes. Only p gets a
+        gradient.
+    Tops: L, a scalar; float32 for half precision maps.
+
+    Raises:
+        LayerError: bottoms that do not fit each other; ω, θ or ε not above 0.
+
+    Source: Wang, Bo, Fuxin, Adaptive Wing Loss for Robust Face Alignment via Heatmap Regression,
+    ICCV 2019, equations 3 and 4. Its authors published no code of the loss; a much copied one
+    divides by ω instead of ε and so jumps at θ.
+
+    Surprises: a target above α - 1 makes the slope at d = 0 infinite; here it is 0 at d = 0 itself
+    and large beside it. Overlapping Gaussians should be joined by their maximum, not added.
+    """
+
+    bottom_count = (2, 3)
+    is_loss = True
+
+    def __init__(
+        self,
+        *,
+        omega: float = 14.0,
+        theta: float = 0.5,
+        epsilon: float = 1.0,
+        alpha: float = 2.1,
+    ) -> None:
+        super().__init__()
+        if not (omega > 0 and theta > 0 and epsilon > 0):
+            raise self.error(
+                f"omega {omega:g}, theta {theta:g} and epsilon {epsilon:g} must be above 0"
+            )
+        self.omega = omega
+        self.theta = theta
+        self.epsilon = epsilon
+        self.alpha = alpha
+
+    def setup(self, *bottom_shapes: Shape) -> None:
+        """Check that the bottoms fit each other."""
+        check_alike(self.error, *bottom_shapes)
+
+    def forward(self, p: Tensor, t: Tensor, weights: Tensor | None = None) -> Tensor:
+        """Bend the errors and average them."""
+        target = wide(t.detach()).reshape(p.shape)
+        error = (wide(p) - target).abs()
+        power = self.alpha - target
+        at_bend = torch.exp(power * log(self.theta / self.epsilon))  # (θ/ε)^(α - t)
+        slope = self.omega * power * at_bend / (1 + at_bend) / self.theta
+        offset = self.theta * slope - self.omega * torch.log1p(at_bend)
+        curved = (error > 0) & (error < self.theta)
+        inside = error.where(curved, self.theta) / self.epsilon  # no power of 0: its slope may be ∞
+        curve = self.omega * torch.log1p(inside.pow(power))
+        line = (slope * error - offset).where(error > 0, 0)
+        terms = torch.where(curved, curve, line)
+        if weights is not None:
+            terms = terms * weights.detach().reshape(p.shape)
+        return terms.mean()
