@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 
 import torch
 from torch import Tensor
+
+from caffe_layers.background import in_background
 
 from .debug_info import shown_in_detail
 from .distributed import ALONE, Ranks
@@ -106,10 +108,16 @@ class Trainer:
             Started(self.train.net.net_name, settings.lr_policy, self.iteration, settings.max_iter)
         )
         try:
-            self.step(settings.max_iter - self.iteration)
-            self._finish()
+            with in_background(self._layers()):
+                self.step(settings.max_iter - self.iteration)
+                self._finish()
         finally:
             self.observer(Ended())
+
+    def _layers(self) -> Iterator[object]:
+        """The layers of all nets."""
+        nets = (net for fed in (self.train, *self.tests) for net in fed.nets)
+        return (layer for net in nets for layer in net.layers.values())
 
     def step(self, iterations: int) -> None:
         """Make this many iterations from where the run stands."""

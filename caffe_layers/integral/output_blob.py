@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from ..layer import Layer, Shape
+from ..background import OutputLayer
+from ..layer import Shape
 from ..registry import layer
 from ._bottoms import need_one_index_each, need_vectors
 from ._sample_files import UNSET_PATH, indices_of
@@ -12,7 +13,7 @@ from ._saving import save_text
 
 
 @layer("OutputBlob", "output_blob_param")
-class OutputBlob(Layer):
+class OutputBlob(OutputLayer):
     """Row n goes into the file `save_path` + `blob_name` + "_" + index n + ".txt", as "%12.6f ".
 
     Prototxt:
@@ -45,7 +46,6 @@ class OutputBlob(Layer):
     """
 
     bottom_count = (2, 2)
-    top_count = (0, 0)
 
     def __init__(
         self,
@@ -76,7 +76,10 @@ class OutputBlob(Layer):
 
     def forward(self, numbers: Tensor, index: Tensor) -> None:
         """Write one file per sample."""
-        rows = numbers.detach().flatten(1).float().tolist()
+        self.later(self._write, numbers, index)
+
+    def _write(self, numbers: Tensor, index: Tensor) -> None:
+        rows = numbers.flatten(1).float().tolist()
         form = self._format(len(rows[0])) if rows else ""
         for number, row in zip(indices_of(index), rows, strict=True):
             path = f"{self.save_path}{self.blob_name}_{number}.txt"

@@ -7,7 +7,8 @@ from math import prod
 import numpy as np
 from torch import Tensor
 
-from ..layer import Layer, Shape
+from ..background import OutputLayer
+from ..layer import Shape
 from ..registry import layer
 from ._pixels import resized
 from ._sample_files import UNSET_PATH, indices_of
@@ -15,7 +16,7 @@ from ._saving import save_png
 
 
 @layer("OutputHeatmapOneChannel", "output_heatmap_one_channel_param")
-class OutputHeatmapOneChannel(Layer):
+class OutputHeatmapOneChannel(OutputLayer):
     """Writes `save_path` + index + ".png": min(max(v, 0), 1)·255 cut off to whole grey values.
 
     Prototxt:
@@ -45,7 +46,6 @@ class OutputHeatmapOneChannel(Layer):
     """
 
     bottom_count = (2, 2)
-    top_count = (0, 0)
 
     def __init__(
         self, *, save_path: str = UNSET_PATH, save_size: int = 224, heatmap_size: int = 56
@@ -71,8 +71,11 @@ class OutputHeatmapOneChannel(Layer):
 
     def forward(self, maps: Tensor, index: Tensor) -> None:
         """Write one image per sample."""
+        self.later(self._write, maps, index)
+
+    def _write(self, maps: Tensor, index: Tensor) -> None:
         numbers, size = indices_of(index), self.heatmap_size
-        grey = maps.detach().reshape(len(numbers), size, size).float().clamp(0, 1) * 255
-        images = np.nan_to_num(grey.cpu().numpy()).astype(np.uint8)
+        grey = maps.reshape(len(numbers), size, size).float().clamp(0, 1) * 255
+        images = np.nan_to_num(grey.numpy()).astype(np.uint8)
         for number, image in zip(numbers, images, strict=True):
             save_png(self, f"{self.save_path}{number}.png", resized(image, self.save_size))

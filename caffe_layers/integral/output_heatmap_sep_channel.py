@@ -7,7 +7,8 @@ from collections.abc import Collection
 import numpy as np
 from torch import Tensor
 
-from ..layer import Layer, Shape
+from ..background import OutputLayer
+from ..layer import Shape
 from ..registry import layer
 from ._bottoms import need_one_index_each
 from ._pixels import resized
@@ -16,7 +17,7 @@ from ._saving import save_png
 
 
 @layer("DeepHumanModelOutputHeatmapSepChannel", "deep_human_model_output_heatmap_sep_channel_param")
-class DeepHumanModelOutputHeatmapSepChannel(Layer):
+class DeepHumanModelOutputHeatmapSepChannel(OutputLayer):
     """Writes `save_path` + joint + "/" + index + ".png": max(v, 0)·255, whole, modulo 256.
 
     Prototxt:
@@ -60,7 +61,6 @@ joint's map is written.
     """
 
     bottom_count = (2, 2)
-    top_count = (0, 0)
     known_fixes = {"bright_pixels": "values above 1 are white; they wrapped around to dark"}
 
     def __init__(
@@ -131,7 +131,10 @@ joint's map is written.
 
     def forward(self, maps: Tensor, index: Tensor) -> None:
         """Write the chosen maps of every sample."""
-        grey = np.nan_to_num(maps.detach().float().clamp(min=0).cpu().numpy() * np.float32(255))
+        self.later(self._write, maps, index)
+
+    def _write(self, maps: Tensor, index: Tensor) -> None:
+        grey = np.nan_to_num(maps.float().clamp(min=0).numpy() * np.float32(255))
         images = np.minimum(grey, 2**31).astype(np.int64).astype(np.uint8)
         for number, sample in zip(indices_of(index), images, strict=True):
             for joint in self.joints:

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..layer import Layer, Shape
+from ..background import OutputLayer
+from ..layer import Shape
 from ..registry import layer
 from ._float32 import float32
 from ._sample_files import Image, image_in, indices_of
@@ -18,7 +19,7 @@ from ._skeleton import C2F, PART, Joints, draw_bones, draw_joints, inside
 
 
 @layer("DeepHumanModelOutputJointOnSkeletonMapH36M", "output_joint_on_skeleton_human_h36m_param")
-class DeepHumanModelOutputJointOnSkeletonMapH36M(Layer):
+class DeepHumanModelOutputJointOnSkeletonMapH36M(OutputLayer):
     """Writes `save_path` + index + ".png": the image with predicted (and true) joints and bones.
 
     Prototxt:
@@ -65,7 +66,6 @@ class DeepHumanModelOutputJointOnSkeletonMapH36M(Layer):
     """
 
     bottom_count = (4, 4)
-    top_count = (0, 0)
 
     def __init__(
         self,
@@ -114,11 +114,13 @@ class DeepHumanModelOutputJointOnSkeletonMapH36M(Layer):
 
     def forward(self, image: Tensor, index: Tensor, predicted: Tensor, true: Tensor) -> None:
         """Draw and write one image per sample."""
+        self.later(self._write, image, index, predicted, true)
+
+    def _write(self, image: Tensor, index: Tensor, predicted: Tensor, true: Tensor) -> None:
         size, numbers = self.skeleton_size, indices_of(index)
-        layers = image.detach().reshape(len(numbers), 3, size, size).float().cpu().numpy()
+        layers = image.reshape(len(numbers), 3, size, size).float().numpy()
         joints = [
-            bottom.detach().reshape(len(numbers), -1, 2).float().cpu().numpy()
-            for bottom in (predicted, true)
+            bottom.reshape(len(numbers), -1, 2).float().numpy() for bottom in (predicted, true)
         ]
         for number, values, guess, truth in zip(numbers, layers, *joints, strict=True):
             canvas = self._canvas(number, values)

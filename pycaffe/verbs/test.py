@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 
 import torch
 
+from caffe_layers.background import in_background
 from converter.weights import load_weights
 from retrain.events import Note, Observer, Output
 from retrain.feeding import FedNet, fed_net
@@ -55,7 +56,8 @@ def run(options: Namespace) -> int:
         fed = fed_net(graph, gradient=dialect.gradient, device=device)
         load_weights(fed.net, *options.weights)
         observer(Note("caffe.cpp:281", f"Running for {options.iterations} iterations."))
-        _score(fed, options.iterations, observer)
+        with in_background(fed.net.layers.values()):
+            _score(fed, options.iterations, observer)
     return 0
 
 
