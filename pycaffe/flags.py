@@ -34,7 +34,8 @@ FLAGS = (
     Flag("weights", "weights to start from, the later files winning", "FILE,FILE", _names, ()),
     Flag("snapshot", "the .solverstate to resume training from", "FILE"),
     Flag("iterations", "how many batches to run", "N", int, 50),
-    Flag("gpu", "run on this GPU", "ID"),
+    Flag("gpu", "run on this GPU; train on all, or several, each in a process", "all|ID,ID"),
+    Flag("nproc", "train in this many processes on the CPU", "N", int),
     Flag("phase", "network phase", "PHASE", choices=("TRAIN", "TEST")),
     Flag("level", "network level", "N", int),
     Flag("stage", "network stages", "NAME,NAME", _names, ()),
@@ -52,6 +53,22 @@ FLAGS = (
         default="snapshot",
         choices=("stop", "snapshot", "none"),
     ),
+    Flag(
+        "amp",
+        "half precision for convolutions and products, the rest in float32",
+        "FORMAT",
+        choices=("bf16", "fp16"),
+    ),
+    Flag("compile", "compile the net with torch.compile"),
+    Flag("channels_last", "keep 4-axis blobs in memory as N, H, W, C"),
+    Flag(
+        "event_files",
+        "what to keep of the run beside its snapshots: JSON lines, TensorBoard's files",
+        "WHICH",
+        default="all",
+        choices=("all", "jsonl", "tensorboard", "none"),
+    ),
+    Flag("log_dir", "write the log into a file in this folder, too", "FOLDER"),
     Flag("forward_only", "no backward passes"),
     Flag(
         "sort",
@@ -87,6 +104,8 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     """
     parser = _Parser(add_help=False, allow_abbrev=False)
     parser.add_argument("verb", nargs="*")
+    `arguments` is the command line itself.
+
     for flag in FLAGS:
         _add(parser, flag)
     options, rest = parser.parse_known_intermixed_args(list(arguments))
@@ -100,6 +119,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     return options
 
 
+    options.arguments = list(arguments)
 def usage(verb: str, purpose: str, names: Sequence[str]) -> str:
     """The help of one verb."""
     flags = [flag for flag in FLAGS if flag.name in (*names, "debug", "help")]

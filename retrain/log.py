@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from functools import singledispatchmethod
-from typing import TextIO
+from typing import Protocol
 
 from .events import (
     Caution,
@@ -26,6 +26,16 @@ MOST_VALUES = 1000
 """Values of one top that are printed; Caffe prints every one."""
 
 
+class Stream(Protocol):
+    """What a log is written to: a file, or standard error."""
+
+    def write(self, text: str, /) -> object:
+        """Take the text."""
+
+    def flush(self) -> None:
+        """Hold nothing back."""
+
+
 class Log:
     """Writes each event as genuine Caffe logs it, with date, time, process and source line.
 
@@ -40,14 +50,14 @@ class Log:
     """
 
     def __init__(
-        self, stream: TextIO | None = None, *, now: Callable[[], datetime] = datetime.now
+        self, stream: Stream | None = None, *, now: Callable[[], datetime] = datetime.now
     ) -> None:
         self._stream = stream
         self._now = now
 
     def line(self, source: str, text: str, *, level: str = "I") -> None:
         """Write one entry; `level` is I, W or E. A text of several lines stays one entry."""
-        stream = sys.stderr if self._stream is None else self._stream
+        stream: Stream = sys.stderr if self._stream is None else self._stream
         stamp = self._now().strftime("%m%d %H:%M:%S.%f")
         stream.write(f"{level}{stamp} {os.getpid():>5} {source}] {text}\n")
         stream.flush()

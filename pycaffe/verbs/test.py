@@ -14,14 +14,16 @@ from retrain.feeding import FedNet, fed_net
 from retrain.log import MOST_VALUES, value_text
 from retrain.scoring import MeanOutputs
 
+from ..devices import announce, gpu_device
 from ..errors import UsageError
-from ..surroundings import announce, dialect_of, gpu_device, warnings_to, watcher
+from ..surroundings import dialect_of, warnings_to, watcher
 
 FLAGS = (
     "model",
     "weights",
     "iterations",
     "gpu",
+    "log_dir",
     "level",
     "stage",
     "fork",
@@ -44,7 +46,7 @@ def run(options: Namespace) -> int:
         raise UsageError("test needs --model=FILE and --weights=FILE")
     if options.iterations < 1:
         raise UsageError(f"--iterations={options.iterations}: give 1 or more")
-    observer = watcher()
+    observer = watcher(options.log_dir)
     with warnings_to(observer):
         device = gpu_device(options.gpu) if options.gpu else torch.device("cpu")
         announce(device, observer)

@@ -14,16 +14,18 @@ from converter.net import build_net
 from converter.weights import load_weights
 from retrain.events import Note, Observer
 
+from ..devices import announce, gpu_device
 from ..errors import UsageError
 from ..layer_times import LayerByLayer, LayerTime, NetTime
 from ..splits import split_graph
-from ..surroundings import announce, dialect_of, gpu_device, warnings_to, watcher
+from ..surroundings import dialect_of, warnings_to, watcher
 
 FLAGS = (
     "model",
     "weights",
     "iterations",
     "gpu",
+    "log_dir",
     "phase",
     "level",
     "stage",
@@ -52,7 +54,7 @@ def run(options: Namespace) -> int:
         raise UsageError("time needs --model=FILE")
     if options.iterations < 1:
         raise UsageError(f"--iterations={options.iterations}: give 1 or more")
-    observer = watcher()
+    observer = watcher(options.log_dir)
     with warnings_to(observer):
         device = gpu_device(options.gpu) if options.gpu else torch.device("cpu")
         announce(device, observer)

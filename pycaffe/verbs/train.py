@@ -4,29 +4,40 @@ from __future__ import annotations
 
 from argparse import Namespace
 
-import torch
-
 from converter.message import write_text
 from converter.schema import Schema
+from retrain.computing import Speed
 from retrain.curves import Curves
-from retrain.events import Caution, Note, Observer, Observers
+from retrain.distributed import Ranks, is_started_with_others, joined
+from retrain.errors import StoppedElsewhereError
+from retrain.event_files import event_files
+from retrain.events import Caution, Event, Note, Observer, Observers
 from retrain.load import load_trainer
+from retrain.loop import Trainer
 from retrain.settings import Settings, read_settings
 from retrain.signals import watching
 from retrain.snapshot import make_folder, snapshot_prefix
 
+from ..devices import device_of_rank, process_count
 from ..errors import UsageError
-from ..surroundings import announce, dialect_of, gpu_device, warnings_to, watcher
+from ..launch import leave_with_parent, run_together
+from ..surroundings import dialect_of, warnings_to, watcher
 
 FLAGS = (
     "solver",
     "weights",
     "snapshot",
     "gpu",
+    "nproc",
     "level",
     "stage",
     "sigint_effect",
     "sighup_effect",
+    "amp",
+    "compile",
+    "channels_last",
+    "event_files",
+    "log_dir",
     "fork",
     "proto",
     "layers",
@@ -40,6 +51,10 @@ def run(options: Namespace) -> int:
     """Train; the log or the progress bar goes to standard error.
 
     Raises:
+    With several GPUs, or --nproc, this process starts one for each and waits for them; under
+    torchrun it is one of them (`retrain.distributed.Ranks` says what they do). Rank 0 is the one
+    that is watched.
+
         UsageError: a flag is missing or asks for what there is not.
         CaffeError: a file does not read or does not fit, or the run fails.
     """
@@ -50,14 +65,27 @@ def run(options: Namespace) -> int:
             "give --snapshot to resume a run or --weights to finetune, not both: "
             "a snapshot brings its own weights"
         )
-    observer = watcher()
+    count = process_count(options)
+    if count > 1 and not is_started_with_others():
+        return run_together(options.arguments, count)
+    leave_with_parent()
+    try:
+        with joined() as ranks:
+            _train(options, ranks)
+    except StoppedElsewhereError:
+        return 1
+    return 0
+
+
+def _train(options: Namespace, ranks: Ranks) -> None:
+    observer = watcher(options.log_dir) if ranks.rank == 0 else _silent
     with (
         warnings_to(observer),
         watching(sigint=options.sigint_effect, sighup=options.sighup_effect) as requested,
     ):
         dialect = dialect_of(options)
         settings = read_settings(options.solver, fork=dialect.fork, protos=dialect.protos)
-        device = announce(_device(options.gpu, settings, observer), observer)
+        device = device_of_rank(options, settings, ranks, observer)
         _introduce(settings, dialect.schema, observer)
         trainer = load_trainer(
             settings,
@@ -69,29 +97,28 @@ def run(options: Namespace) -> int:
             observer=observer,
             requested=requested,
         )
-        prefix = snapshot_prefix(settings)
-        make_folder(prefix)
-        trainer.observer = Observers(observer, Curves(prefix, trainer.train.adaptive_weights))
+            ranks=ranks,
+            speed=Speed(options.amp, bool(options.compile), bool(options.channels_last)),
+        if ranks.rank == 0:
+            trainer.observer = _observers(observer, trainer, options.event_files)
         if options.snapshot:
             observer(Note("caffe.cpp:233", f"Resuming from {options.snapshot}"))
             trainer.restore(options.snapshot)
         observer(Note("caffe.cpp:239", "Starting Optimization"))
         trainer.solve()
         observer(Note("caffe.cpp:250", "Optimization Done."))
-    return 0
 
 
-def _device(gpu: str | None, settings: Settings, observer: Observer) -> torch.device:
-    """--gpu if given; else what the solver file says, with a warning if there is no GPU."""
-    if gpu:
-        return gpu_device(gpu)
-    if settings.solver_mode != "GPU":
-        return torch.device("cpu")
-    if torch.cuda.is_available():
-        return torch.device("cuda", settings.device_id)
-    if "solver_mode" in settings.record:
-        observer(Caution(f"{settings.label}: solver_mode GPU, but no CUDA device: using the CPU"))
-    return torch.device("cpu")
+def _observers(observer: Observer, trainer: Trainer, kinds: str) -> Observer:
+    """The observer, and the files that are kept beside the snapshots."""
+    prefix = snapshot_prefix(trainer.settings)
+    make_folder(prefix)
+    curves = Curves(prefix, trainer.train.adaptive_weights)
+    return Observers(observer, curves, *event_files(prefix, kinds))
+
+
+def _silent(event: Event) -> None:
+    """Watches nothing."""
 
 
 def _introduce(settings: Settings, schema: Schema, observer: Observer) -> None:
