@@ -4,7 +4,7 @@
 
 Every file under DIR is read. A net is then built, run forward and run backward, in TRAIN where
 it has a loss and else in TEST, and its other phase is built. Where its data is not here it gets
-inputs of the declared or inferred shape (benchmarks/synthetic.py), in batches of one where that
+inputs of the declared or inferred shape (converter/stand_in.py), in batches of one where that
 is legal. Exit status 1 if a net that is made only of layer types of Caffe 1.0 fails.
 """
 
@@ -39,10 +39,9 @@ from converter.load import load_graph
 from converter.message import read_text_file
 from converter.net import Net
 from converter.schema import load_schema
+from converter.stand_in import quietly_fed, with_files
 from converter.text import parse
 from converter.upgrade import upgrade_net, upgrade_solver
-
-from .synthetic import quietly_fed, with_files
 
 CORPUS = Path(__file__).parent.parent.parent / "shared" / "corpus"
 STAGES = ("refused", "read", "wired", "built", "forward", "backward")

@@ -12,6 +12,7 @@ from rich.console import Console
 
 from caffe_layers.layer import Shape
 from converter.load import load_graph
+from converter.stand_in import quietly_fed
 
 ROOT = Path(__file__).parent.parent
 BVLC = ROOT.parent / "shared" / "corpus" / "BVLC+caffe"
@@ -35,9 +36,7 @@ def benchmarks() -> dict[str, ModuleType]:
     """Modules of benchmarks/, which is no installed package."""
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(ROOT))
-        return {
-            name: importlib.import_module(f"benchmarks.{name}") for name in ("corpus", "synthetic")
-        }
+        return {name: importlib.import_module(f"benchmarks.{name}") for name in ("corpus",)}
 
 
 def written(folder: Path, text: str) -> Path:
@@ -107,7 +106,7 @@ CASES = {
 def test_inputs(benchmarks: dict[str, ModuleType], tmp_path: Path, case: str) -> None:
     text, wanted = CASES[case]
     graph = load_graph(written(tmp_path, text), phase="TRAIN")
-    fed = benchmarks["synthetic"].quietly_fed(graph, batch=2, fill=False)
+    fed = quietly_fed(graph, batch=2, fill=False)
     found: dict[str, Shape] = {name: tuple(blob.shape) for name, blob in fed.inputs.items()}
     assert found == wanted
 
@@ -122,7 +121,7 @@ def test_labels_are_classes(benchmarks: dict[str, ModuleType], tmp_path: Path) -
     )
     loss = SOFTMAX.replace('"label"', '"two"').replace('"loss"', '"l"', 1)
     graph = load_graph(written(tmp_path, data + FC + sliced + loss), phase="TRAIN")
-    label = benchmarks["synthetic"].quietly_fed(graph, batch=9).inputs["label"]
+    label = quietly_fed(graph, batch=9).inputs["label"]
     assert set(label.unique().tolist()) <= set(range(11))
     assert label.max() > 1
 

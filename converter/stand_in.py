@@ -18,11 +18,12 @@ from torch import Tensor
 from caffe_layers.errors import LayerError
 from caffe_layers.layer import Shape
 from caffe_layers.registry import registered
-from converter.errors import GraphError
-from converter.feed_split import split_feed
-from converter.graph import Graph, Node
-from converter.net import Net, build_net
-from converter.record import Record
+
+from .errors import GraphError
+from .feed_split import split_feed
+from .graph import Graph, Node
+from .net import Net, build_net
+from .record import Record
 
 PICTURES = (
     *((3, 32, 32), (1, 28, 28), (2, 28, 28), (3, 64, 64), (3, 128, 128), (3, 224, 224)),
