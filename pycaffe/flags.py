@@ -87,6 +87,13 @@ FLAGS = (
         default="legacy",
         choices=("legacy", "exact"),
     ),
+    Flag(
+        "rewrite",
+        "fewer layers, equal numbers: all, or names of rewrites",
+        "NAME,NAME",
+        _names,
+        (),
+    ),
     Flag("fixes", "mend defects of the legacy layers: all, none or names", "NAME,NAME", _names),
     Flag("allow_python", "run the classes that layers of type Python name"),
     Flag("debug", "show the traceback of an error"),
@@ -97,6 +104,8 @@ FLAGS = (
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
     """Verb and flags of a command line; `given` has the names of the flags that were there.
 
+    `arguments` is the command line itself.
+
     As with gflags every verb knows every flag, and the verb may stand anywhere.
 
     Raises:
@@ -104,14 +113,13 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     """
     parser = _Parser(add_help=False, allow_abbrev=False)
     parser.add_argument("verb", nargs="*")
-    `arguments` is the command line itself.
-
     for flag in FLAGS:
         _add(parser, flag)
     options, rest = parser.parse_known_intermixed_args(list(arguments))
     for token in rest:
         raise UsageError(_unknown(token))
     defaults = {flag.name: flag.default for flag in FLAGS}
+    options.arguments = list(arguments)
     options.given = [name for name in defaults if hasattr(options, name)]
     for name, default in defaults.items():
         if not hasattr(options, name):
@@ -119,7 +127,6 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     return options
 
 
-    options.arguments = list(arguments)
 def usage(verb: str, purpose: str, names: Sequence[str]) -> str:
     """The help of one verb."""
     flags = [flag for flag in FLAGS if flag.name in (*names, "debug", "help")]
