@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -27,15 +28,20 @@ class Memory:
     def __init__(self, device: torch.device = CPU) -> None:
         self._device = device
         self._flat: Tensor | None = None
+        self._array: Callable[[], Array | None] = _nothing
+        """The array over `_flat` while somebody holds it or a view of it."""
         self._host: Array | None = None
         self._host_leads = False
 
     def source(self, count: int) -> Tensor:
         """The flat tensor of `count` values or more, whatever the CPU's copy says."""
         if self._flat is None or self._flat.numel() < count:
-            self._flat = torch.zeros(count, device=self._device)
-            self._host_leads = False
+            self._begin_with(torch.zeros(count, device=self._device))
+        assert self._flat is not None
         return self._flat
+
+    def _begin_with(self, flat: Tensor) -> None:
+        self._flat, self._array, self._host_leads = flat, _nothing, False
 
     def tensor(self, count: int) -> Tensor:
         """The first `count` values where the net computes."""
@@ -46,12 +52,20 @@ class Memory:
     def array(self, count: int) -> Array:
         """The first `count` values as numpy; for a GPU a copy that is taken over when next used."""
         flat = self.source(count)
-        if flat.device.type == "cpu":
-            return flat[:count].numpy()
+        if is_numpys(flat):
+            return self._over(flat)[:count]
         if not self._host_leads or self._host is None or self._host.size != flat.numel():
-            self._host = flat.cpu().numpy()
+            self._host = flat.detach().to(CPU, copy=True).numpy()
             self._host_leads = True
         return self._host[:count]
+
+    def _over(self, flat: Tensor) -> Array:
+        """The array over this memory: always the same one, while somebody holds it."""
+        array = self._array()
+        if array is None or (array.ctypes.data, array.size) != (flat.data_ptr(), flat.numel()):
+            array = flat.numpy()
+            self._array = weakref.ref(array)
+        return array
 
     def push(self) -> None:
         """Take over what was written into the CPU's copy."""
@@ -59,6 +73,23 @@ class Memory:
             self._host_leads = False
             flat = self.source(self._host.size)
             flat.copy_(torch.from_numpy(self._host))
+
+    def can_move(self) -> bool:
+        """Whether the numbers may lie elsewhere from now on: nobody holds an array of them."""
+        return self._array() is None
+
+    def move_to(self, flat: Tensor) -> None:
+        """Have these numbers, in their own memory, from now on."""
+        self._begin_with(flat)
+
+
+def is_numpys(tensor: Tensor) -> bool:
+    """Whether numpy can have the very memory of a tensor."""
+    return tensor.device.type == "cpu"
+
+
+def _nothing() -> None:
+    """No array."""
 
 
 class TensorMemory(Memory):
@@ -196,6 +227,27 @@ class Blob:
         """Take a tensor's shape and a copy of its values."""
         self.reshape(*values.shape)
         self.tensor.copy_(values.detach())
+
+    def can_move(self) -> bool:
+        """Whether `move_to` will leave the memory there was to whoever else has it."""
+        return self._data.can_move()
+
+    def move_to(self, values: Tensor, *, free: bool) -> None:
+        """Take a tensor's shape and values; its very memory, if that is `free` and fits.
+
+        Somebody who holds an array of this blob's data goes on seeing it: then they are copied.
+        """
+        if not self._data.can_move():
+            self.put(values)
+            return
+        self.reshape(*values.shape)
+        device = self._data.source(0).device
+        fits = free and values.is_contiguous() and values.dtype == torch.float32
+        fits = fits and values.untyped_storage().nbytes() == 4 * self.count
+        flat = values.detach()
+        if not (fits and values.device == device):
+            flat = torch.empty(self._shape, device=device).copy_(flat)
+        self._data.move_to(flat.view(-1))
 
     def share_data(self, other: Blob) -> None:
         """Use another blob's memory for the values."""

@@ -42,7 +42,6 @@ class Layer(nn.Module):
     """Its first top has loss_weight 1 unless the prototxt says otherwise."""
     feeds: ClassVar[bool] = False
     """It reads files or draws samples: it may run beside the net, in a data worker."""
-
     known_fixes: ClassVar[Mapping[str, str]] = {}
     """Switches for what the legacy forward pass did wrong: name and what it does instead."""
     fixes: frozenset[str] = frozenset()
@@ -53,10 +52,53 @@ class Layer(nn.Module):
         self.name = ""
         self._fillers: dict[str, Filler] = {}
         self._lenders: dict[str, tuple[Layer, str, torch.Size]] = {}
+        self.where = ""
+        """Where it stands in a prototxt, `file:line:column`; a Net says so."""
+        self.bottom_names: tuple[str, ...] = ()
         self._pending = self.register_forward_pre_hook(_set_up_at_first_call)
 
     @property
     def phase(self) -> Literal["TRAIN", "TEST"]:
+    def __call__(self, *bottoms: Any, **named: Any) -> Any:
+        """Run the layer; what goes wrong in it names the layer and its bottoms.
+
+        Raises:
+            LayerError: bottoms that do not fit, also where torch found it out.
+        """
+        try:
+            return nn.Module.__call__(self, *bottoms, **named)
+        except Exception as error:
+            if torch.compiler.is_compiling():
+                raise
+            told = self.told(error, [tuple(bottom.shape) for bottom in bottoms])
+            if told is error:
+                raise
+            raise told from error
+
+    def told(self, error: Exception, bottom_shapes: Sequence[Shape]) -> Exception:
+        """What to raise for an error in this layer's work: one that names layer and bottoms.
+
+        What torch raises for shapes and values becomes a LayerError; other kinds are the caller's
+        own, or a defect, and get a note.
+        """
+        given = self._given(bottom_shapes)
+        if type(error) in (RuntimeError, ValueError, IndexError):
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            return self.error(f"{reason}{given}")
+        if isinstance(error, LayerError):
+            if self.bottom_names and given not in str(error):
+                error.args = (f"{error}{given}",)
+        elif hasattr(error, "add_note"):  # Python 3.11 and newer
+            error.add_note(f"{self.label}{given}")
+        return error
+
+    def _given(self, shapes: Sequence[Shape]) -> str:
+        """The bottoms, for messages: ` (bottoms: 'data' [2, 3])`."""
+        names = self.bottom_names if len(self.bottom_names) == len(shapes) else ()
+        quoted = [f"'{name}' " for name in names] or [""] * len(shapes)
+        blobs = (f"{name}{list(shape)}" for name, shape in zip(quoted, shapes, strict=True))
+        return f" (bottoms: {', '.join(blobs)})" if shapes else ""
+
         """Caffe's phase, as torch says it: TRAIN while `.train()` is on."""
         return "TRAIN" if self.training else "TEST"
 
@@ -151,8 +193,10 @@ class Layer(nn.Module):
 
     @property
     def label(self) -> str:
-        """How messages call this layer: `layer 'conv1' (Convolution)`."""
-        return f"layer '{self.name}' ({self.layer_type})" if self.name else self.layer_type
+        """How messages call this layer: `deploy.prototxt:3:1: layer 'conv1' (Convolution)`."""
+        place = f"{self.where}: " if self.where else ""
+        named = f"layer '{self.name}' ({self.layer_type})" if self.name else self.layer_type
+        return f"{place}{named}"
 
     def check_count(self, kind: str, found: int, bounds: tuple[int, int | None]) -> None:
         """Raise LayerError unless `found` bottoms (or tops) lie within the inclusive bounds."""

@@ -75,9 +75,9 @@ def spatial_sizes(
             raise fail(f"{what}_h and {what}_w are for 2 spatial axes, the bottom has {axes}")
         return (high, wide)
     if not given:
-        if default is None:
+        if default is None and axes:
             raise fail(f"{full} (or {what}_h and {what}_w) is not set")
-        return (default,) * axes
+        return () if default is None else (default,) * axes
     if len(given) not in (1, axes):
         raise fail(f"{full} is given {len(given)} times; wanted once, or once per {axes} axes")
     return given * axes if len(given) == 1 else given

@@ -145,7 +145,7 @@ class Net(fx.GraphModule):
                     trained = isinstance(tensor, nn.Parameter)
                     lr_mult = _value(spec.lr_mult) if trained else 0.0
                     decay_mult = _value(spec.decay_mult)
-                    blobs.append(LearnableBlob(node.key, i, lr_mult, decay_mult, layer, attribute))
+                    blobs.append(LearnableBlob(key, i, lr_mult, decay_mult, layer, attribute))
         return blobs
 
     def share_with(self, other: Net) -> list[str]:
@@ -266,7 +266,8 @@ def _make_layer(
         layer = cls(**arguments)
     except (LayerError, TypeError, ValueError) as error:
         raise LayerError(_with_label(node, str(error))) from error
-    layer.name = node.name
+    layer.name, layer.bottom_names = node.name, node.bottom_names
+    layer.where = str(node.record.where) if node.record.where else ""
     return layer, repr(arguments)
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,6 +12,7 @@ from torch import Tensor
 
 from caffe_layers.blob import Blob, leaf_of
 from caffe_layers.layer import Layer, as_tuple
+from caffe_layers.position import HasPosition
 from caffe_layers.utility.python import Python
 from converter.graph import Node
 
@@ -84,7 +86,8 @@ class Step:
         if not self.need.layer:
             return
         if isinstance(self.layer, Python):
-            self.layer.instance.backward(self.tops, list(self.need.bottoms), self.bottoms)
+            with self._blamed():
+                self.layer.instance.backward(self.tops, list(self.need.bottoms), self.bottoms)
         elif self.node.type == "Split":
             self._sum_diffs()
         else:
@@ -99,14 +102,27 @@ class Step:
                 top.share_data(self.bottoms[0])
         elif isinstance(self.layer, Python):
             self.layer.tell_phase()
-            self.layer.instance.reshape(self.bottoms, self.tops)
-            self.layer.instance.forward(self.bottoms, self.tops)
+            with self._blamed():
+                self.layer.instance.reshape(self.bottoms, self.tops)
+                self.layer.instance.forward(self.bottoms, self.tops)
         else:
-            self._trace = self._compute()
-            for top, made in zip(self.tops, self._trace.tops, strict=False):
-                self._show(top, made)
-            if not self._grad_enabled():
-                self._trace = None
+            self._trace = None  # its memory serves the new one
+            trace = self._compute()
+            for top, made in zip(self.tops, trace.tops, strict=False):
+                self._show(top, made, trace)
+            if self._grad_enabled():
+                self._trace = trace
+
+    @contextmanager
+    def _blamed(self) -> Iterator[None]:
+        """Errors in the block name the layer."""
+        try:
+            yield
+        except Exception as error:
+            told = self.layer.told(error, [blob.shape for blob in self.bottoms])
+            if told is error:
+                raise
+            raise told from error
 
     def _compute(self) -> Trace:
         with torch.set_grad_enabled(self._grad_enabled()):
@@ -117,21 +133,32 @@ class Step:
         return self.need.layer and torch.is_grad_enabled()
 
     def _bottom(self, index: int) -> Tensor:
-        """A bottom as autograd's leaf; a copy where a top will overwrite it."""
+        """A bottom as autograd's leaf; a copy where a top will overwrite its memory."""
         blob = self.bottoms[index]
         values = blob.tensor
         if not self._grad_enabled():
             return values
-        if any(top is blob for top in self.tops):
+        if any(top is blob for top in self.tops) and not blob.can_move():
             values = values.clone()
         return values.requires_grad_(self.need.bottoms[index])
 
-    def _show(self, top: Blob, made: Tensor) -> None:
+    def _show(self, top: Blob, made: Tensor, trace: Trace) -> None:
         if self.node.type in _SHARES_ITS_BOTTOM and top is not self.bottoms[0]:
             top.reshape(*made.shape)
             top.share_data(self.bottoms[0])
+        elif self._grad_enabled():
+            top.move_to(made, free=self._is_free(made, trace))
         else:
             top.put(made)
+
+    def _is_free(self, made: Tensor, trace: Trace) -> bool:
+        """Whether a top is new memory, that no bottom, blob or state of the layer has, too."""
+        if made.grad_fn is None or isinstance(self.layer, HasPosition):
+            return False
+        held = [*trace.bottoms, *(tensor for _, tensor in self.layer.blob_tensors())]
+        held += [top for top in trace.tops if top is not made]
+        memory = made.untyped_storage().data_ptr()
+        return all(memory != tensor.untyped_storage().data_ptr() for tensor in held)
 
     def _sum_diffs(self) -> None:
         if self.need.bottoms[0]:

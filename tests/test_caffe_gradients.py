@@ -59,6 +59,13 @@ CASES = {
         {**CONV, "axis": 2, "kernel_size": 2, "dilation": (1, 2, 1), "bias_term": False},
         ((2, 3, 4, 3, 5, 2),),
     ),
+    "conv 4-d": Case(
+        "Convolution",
+        {**CONV, "kernel_size": (3, 1, 2, 2), "stride": (2, 1, 1, 2), "pad": (1, 0, 1, 0)}
+        | {"dilation": (2, 1, 1, 1), "group": 2},
+        ((2, 4, 7, 1, 3, 2),),
+    ),
+    "conv 0-d": Case("Convolution", {**CONV, "group": 2}, ((3, 4),)),
     "conv axis 0": Case("Convolution", {**CONV, "axis": 0, "kernel_size": 2}, ((4, 6, 5),)),
     "conv two bottoms": Case("Convolution", {**CONV, "kernel_size": 2}, ((1, 4, 3, 2),) * 2),
     "deconv": Case("Deconvolution", {**CONV, "kernel_size": 3, "stride": 2, "group": 2}),
@@ -66,6 +73,13 @@ CASES = {
     "deconv 3-d": Case(
         "Deconvolution", {**CONV, "kernel_size": 2, "dilation": 2}, ((1, 2, 4, 3, 2),)
     ),
+    "deconv 4-d": Case(
+        "Deconvolution",
+        {**CONV, "kernel_size": (3, 1, 2, 2), "stride": (2, 1, 1, 2), "pad": (1, 0, 1, 0)}
+        | {"dilation": (2, 1, 1, 1), "group": 2},
+        ((2, 4, 3, 1, 3, 2),),
+    ),
+    "deconv 0-d": Case("Deconvolution", {**CONV, "group": 2}, ((3, 4),)),
     "pool max": Case("Pooling", {"kernel_size": 3, "stride": 2, "pad": 1}),
     "pool max wide pad": Case("Pooling", {"kernel_size": 3, "stride": 2, "pad": 2}),
     "pool max mask": Case("Pooling", {"kernel_size": 2, "stride": 3, "tops": 2}),

@@ -10,13 +10,14 @@ from torch import Tensor, nn
 from ..fillers import Filler
 from ..layer import Layer, Shape
 from ..shapes import Fail, canonical_axis, conv_size, deconv_size, spatial_sizes
+from ._any_axes import Windows
 
 Written = dict[str, tuple[int | Sequence[int], int | None, int | None, int | None]]
 """Kernel, stride, pad and dilation as fields say them: all axes, rows, columns, the default."""
 
 
 class SpatialFilter(Layer):
-    """A bank of learned filters over 1 to 3 spatial axes, configured by `convolution_param`."""
+    """A bank of learned filters over any spatial axes, configured by `convolution_param`."""
 
     bottom_count = (1, None)
     top_count = (1, None)
@@ -67,6 +68,7 @@ class SpatialFilter(Layer):
         self.stride: Shape = ()
         self.pad: Shape = ()
         self.dilation: Shape = ()
+        self.windows = Windows((), (), ())
 
     def setup(self, *bottom_shapes: Shape) -> None:
         """Settle the sizes per spatial axis and make the blobs.
@@ -91,10 +93,9 @@ class SpatialFilter(Layer):
             self.register_parameter("bias", None)
 
     def _settle(self, axes: int) -> None:
-        if not 1 <= axes <= 3:
-            raise self.error(f"works over 1 to 3 spatial axes, the bottom has {axes}")
         for what, per_axis in settled(self._written, axes, self.error).items():
             setattr(self, what, per_axis)
+        self.windows = Windows(self.stride, self.pad, self.dilation)
 
     def _check(self, shape: Shape, channels: int, spatial: Sequence[int]) -> None:
         if self.num_output < 1:

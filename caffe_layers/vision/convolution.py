@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from torch import Tensor
-from torch.nn import functional
 
 from ..registry import layer
+from ._any_axes import convolve
 from ._conv import SpatialFilter
-
-_CONVOLVE = (functional.conv1d, functional.conv2d, functional.conv3d)
 
 
 @layer("Convolution", "convolution_param")
@@ -57,19 +55,17 @@ class Convolution(SpatialFilter):
         axis: the channel axis; axes before it are independent items, those behind it spatial.
         force_nd_im2col: accepted and ignored.
 
-    Bottoms: one or more x [N, C, ...] of one shape, with 1 to 3 spatial axes.
+    Bottoms: one or more x [N, C, ...] of one shape, with any number of spatial axes, 0 too.
     Tops: as many y [N, num_output, ...], each spatial axis
         (size + 2 pad - dilation · (kernel - 1) - 1) // stride + 1.
     Blobs: weight [num_output, C / group, kernel...], bias [num_output].
 
     Raises:
-        LayerError: fields that contradict each other or do not fit the bottom; more than 3
-            spatial axes (Caffe takes any number).
+        LayerError: fields that contradict each other or do not fit the bottom.
 
     Source: Caffe's conv_layer.cpp. The kernel is not mirrored (it is a correlation).
     """
 
     def filter(self, x: Tensor) -> Tensor:
         """Convolve `x [N, C, ...]`."""
-        convolve = _CONVOLVE[len(self.kernel) - 1]
-        return convolve(x, self.weight, self.bias, self.stride, self.pad, self.dilation, self.group)
+        return convolve(x, self.weight, self.bias, self.windows, self.group)

@@ -5,16 +5,10 @@ from __future__ import annotations
 from typing import ClassVar
 
 from torch import Tensor
-from torch.nn import functional
 
 from ..registry import layer
+from ._any_axes import deconvolve
 from ._conv import SpatialFilter
-
-_DECONVOLVE = (
-    functional.conv_transpose1d,
-    functional.conv_transpose2d,
-    functional.conv_transpose3d,
-)
 
 
 @layer("Deconvolution", "convolution_param")
@@ -61,14 +55,13 @@ class Deconvolution(SpatialFilter):
         axis: the channel axis; axes before it are independent items, those behind it spatial.
         force_nd_im2col: accepted and ignored.
 
-    Bottoms: one or more x [N, C, ...] of one shape, with 1 to 3 spatial axes.
+    Bottoms: one or more x [N, C, ...] of one shape, with any number of spatial axes, 0 too.
     Tops: as many y [N, num_output, ...], each spatial axis
         stride · (size - 1) + dilation · (kernel - 1) + 1 - 2 pad.
     Blobs: weight [C, num_output / group, kernel...], bias [num_output].
 
     Raises:
-        LayerError: fields that contradict each other or do not fit the bottom; more than 3
-            spatial axes (Caffe takes any number).
+        LayerError: fields that contradict each other or do not fit the bottom.
 
     Source: Caffe's deconv_layer.cpp. The weight's first axis is the bottom's channels, so the
     xavier and msra fillers take for fan-in what is the fan-out here.
@@ -78,7 +71,4 @@ class Deconvolution(SpatialFilter):
 
     def filter(self, x: Tensor) -> Tensor:
         """Deconvolve `x [N, C, ...]`."""
-        deconvolve = _DECONVOLVE[len(self.kernel) - 1]
-        return deconvolve(
-            x, self.weight, self.bias, self.stride, self.pad, 0, self.group, self.dilation
-        )
+        return deconvolve(x, self.weight, self.bias, self.windows, self.group)
