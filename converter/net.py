@@ -145,7 +145,7 @@ class Net(fx.GraphModule):
                     trained = isinstance(tensor, nn.Parameter)
                     lr_mult = _value(spec.lr_mult) if trained else 0.0
                     decay_mult = _value(spec.decay_mult)
-                    blobs.append(LearnableBlob(key, i, lr_mult, decay_mult, layer, attribute))
+                    blobs.append(LearnableBlob(node.key, i, lr_mult, decay_mult, layer, attribute))
         return blobs
 
     def share_with(self, other: Net) -> list[str]:
