@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import mmap
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from .blob import Chunks, blob_chunks, blob_from_bytes, size_of
@@ -106,6 +106,33 @@ def without_blobs(buffer: Buffer) -> bytes:
         WireError: the bytes are no NetParameter.
     """
     return _pruned(buffer, 0, len(buffer), _NET_FIELDS)
+
+
+def layer_name_and_blobs(buffer: Buffer) -> Iterator[tuple[str, list[tuple[int, int]]]]:
+    """For each layer in file order its name, and where the bytes of each BlobProto lie.
+
+    Raises:
+        WireError: the bytes are no NetParameter.
+    """
+    for field in fields(buffer):
+        if field.number in _NET_FIELDS and field.wire_type == BYTES:
+            meaning = _V2 if field.number == _NET_LAYER else _V1
+            yield _name_and_blobs(buffer, field, meaning)
+
+
+def _name_and_blobs(
+    buffer: Buffer, layer: Field, meaning: dict[int, str]
+) -> tuple[str, list[tuple[int, int]]]:
+    name, blobs = "", []
+    for field in fields(buffer, layer.start, layer.end):
+        what = meaning.get(field.number) if field.wire_type == BYTES else None
+        if what == "name":
+            name = text(buffer, field)
+        elif what == "blob":
+            blobs.append((field.start, field.end))
+        elif meaning is _V1 and field.number == _V1_V0_LAYER:
+            name, blobs = _name_and_blobs(buffer, field, _V0)
+    return name, blobs
 
 
 def _pruned(buffer: Buffer, start: int, end: int, rules: _Rules) -> bytes:
