@@ -35,6 +35,7 @@ def dialect_of(options: Namespace) -> Dialect:
         gradient=options.gradient,
         fixes=options.fixes,
         allow_python=bool(options.allow_python),
+        rewrites=options.rewrite,
     )
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from datetime import timedelta
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -20,6 +22,12 @@ from .signals import Action
 _PATIENCE = timedelta(hours=6)  # rank 0 tests and saves while the others wait
 _NEWS = timedelta(seconds=3)  # how long to wait for what another rank has to say
 _ENVIRONMENT = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
+
+_KEEPS_BUFFERS_ALIKE = (  # torch 2.13 has a new name for it
+    "forward_sync_buffers"
+    if "forward_sync_buffers" in inspect.signature(DistributedDataParallel).parameters
+    else "broadcast_buffers"
+)
 
 Compute = Callable[..., Mapping[str, Tensor]]
 
@@ -96,13 +104,14 @@ class Group(Ranks):
         """
         if not any(p.requires_grad for p in module.parameters()):
             return module
+        device = next(module.parameters()).device
+        if device.type == "cuda":
+            torch.cuda.set_device(device)
         # Which blobs a loss reaches is seen anew each time; torch would have it off where all are.
         warnings.filterwarnings("ignore", message="find_unused_parameters=True was specified")
+        buffers: dict[str, Any] = {_KEEPS_BUFFERS_ALIKE: False}
         parallel = DistributedDataParallel(
-            module,
-            broadcast_buffers=False,
-            find_unused_parameters=True,
-            gradient_as_bucket_view=True,
+            module, find_unused_parameters=True, gradient_as_bucket_view=True, **buffers
         )
         self._parallel.append(parallel)
         return parallel
@@ -212,25 +221,20 @@ def local_count() -> int:
 
 
 @contextmanager
-def joined(device: torch.device) -> Iterator[Ranks]:
+def joined() -> Iterator[Ranks]:
     """This process with those that were started with it, by gloo on CPUs and NCCL on GPUs.
 
-        with joined(torch.device("cpu")) as ranks:  # python started by torchrun
+        with joined() as ranks:  # python started by torchrun
             load_trainer("solver.prototxt", ranks=ranks).solve()
 
     Alone if there are no others. An error that leaves the block ends this process, and so the
     others (torchrun and `caffe` see to that): inside it becomes one that says which rank failed,
     or StoppedElsewhereError on a rank that only learns of it.
-
-    Args:
-        device: where this rank computes.
     """
     if not is_started_with_others():
         yield ALONE
         return
-    if device.type == "cuda":
-        torch.cuda.set_device(device)
-    backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
+    backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
     dist.init_process_group(backend, timeout=_PATIENCE)
     group = Group(dist.distributed_c10d._get_default_store())
     try:

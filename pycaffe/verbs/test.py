@@ -31,6 +31,7 @@ FLAGS = (
     "layers",
     "gradient",
     "fixes",
+    "rewrite",
     "allow_python",
 )
 

@@ -35,6 +35,7 @@ FLAGS = (
     "proto",
     "layers",
     "gradient",
+    "rewrite",
     "allow_python",
 )
 _BAR = 24

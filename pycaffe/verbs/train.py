@@ -43,6 +43,7 @@ FLAGS = (
     "layers",
     "gradient",
     "fixes",
+    "rewrite",
     "allow_python",
 )
 
@@ -50,11 +51,11 @@ FLAGS = (
 def run(options: Namespace) -> int:
     """Train; the log or the progress bar goes to standard error.
 
-    Raises:
     With several GPUs, or --nproc, this process starts one for each and waits for them; under
     torchrun it is one of them (`retrain.distributed.Ranks` says what they do). Rank 0 is the one
     that is watched.
 
+    Raises:
         UsageError: a flag is missing or asks for what there is not.
         CaffeError: a file does not read or does not fit, or the run fails.
     """
@@ -86,6 +87,9 @@ def _train(options: Namespace, ranks: Ranks) -> None:
         dialect = dialect_of(options)
         settings = read_settings(options.solver, fork=dialect.fork, protos=dialect.protos)
         device = device_of_rank(options, settings, ranks, observer)
+        if ranks.count > 1:
+            text = f"{ranks.count} processes train together, an iteration takes a batch of each"
+            observer(Note("caffe.cpp:228", text))
         _introduce(settings, dialect.schema, observer)
         trainer = load_trainer(
             settings,
@@ -96,11 +100,11 @@ def _train(options: Namespace, ranks: Ranks) -> None:
             device=device,
             observer=observer,
             requested=requested,
-        )
             ranks=ranks,
             speed=Speed(options.amp, bool(options.compile), bool(options.channels_last)),
+        )
         if ranks.rank == 0:
-            trainer.observer = _observers(observer, trainer, options.event_files)
+            trainer.observer = _observers(observer, trainer, options)
         if options.snapshot:
             observer(Note("caffe.cpp:233", f"Resuming from {options.snapshot}"))
             trainer.restore(options.snapshot)
@@ -109,12 +113,12 @@ def _train(options: Namespace, ranks: Ranks) -> None:
         observer(Note("caffe.cpp:250", "Optimization Done."))
 
 
-def _observers(observer: Observer, trainer: Trainer, kinds: str) -> Observer:
+def _observers(observer: Observer, trainer: Trainer, options: Namespace) -> Observer:
     """The observer, and the files that are kept beside the snapshots."""
     prefix = snapshot_prefix(trainer.settings)
     make_folder(prefix)
     curves = Curves(prefix, trainer.train.adaptive_weights)
-    return Observers(observer, curves, *event_files(prefix, kinds))
+    return Observers(observer, curves, *event_files(prefix, options.event_files))
 
 
 def _silent(event: Event) -> None:
