@@ -22,6 +22,14 @@ class HasPosition(Protocol):
         """Go on where `get_state` was asked."""
 
 
+@runtime_checkable
+class KeepsFile(HasPosition, Protocol):
+    """A layer whose position stands in a file, from where it is read at every pass."""
+
+    def leave_file(self) -> None:
+        """From now on keep the position in memory, and leave the file to another process."""
+
+
 def get_positions(parts: Mapping[str, object]) -> dict[str, Any]:
     """The positions of those parts that have one, by name."""
     return {name: dict(p.get_state()) for name, p in parts.items() if isinstance(p, HasPosition)}

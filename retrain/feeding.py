@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from caffe_layers.layer import Gradient
-from caffe_layers.position import HasPosition, get_positions, set_positions
+from caffe_layers.position import get_positions, set_positions
 from converter.feed_split import split_feed
 from converter.graph import Graph
 from converter.net import Net, build_net
 
 from .errors import SolverError
 from .events import Output
+from .net_feed import FEED, NetFeed
 from .reading import Reading, layers_of
-
-_FEED = "feed"
 
 Feed = Callable[[], Mapping[str, Tensor]]
 """Gives the next batch: the blobs a net needs from outside, by name.
@@ -73,9 +73,14 @@ class FedNet:
         }
         return Pass(outputs, self.net.loss(made) if self.net.loss_weights else None)
 
+    def close(self) -> None:
+        """End the processes that read ahead; `run` goes on all the same, with the next batch."""
+        if isinstance(self.feed, NetFeed):
+            self.feed.close()
+
     def get_state(self) -> dict[str, Any]:
         """Where its layers and its feed stand in data and sequences, as plain data."""
-        return get_positions({**layers_of(self.net), _FEED: self.feed})
+        return get_positions({**layers_of(self.net), FEED: self.feed})
 
     def set_state(self, state: Mapping[str, Any]) -> None:
         """Go on where `get_state` was asked.
@@ -83,7 +88,7 @@ class FedNet:
         Raises:
             DataError: the data or the layers have become others; what fits is taken up.
         """
-        set_positions({**layers_of(self.net), _FEED: self.feed}, state)
+        set_positions({**layers_of(self.net), FEED: self.feed}, state)
 
     def shown(self, outputs: Mapping[str, Tensor]) -> list[Output]:
         """The outputs as plain numbers with their loss weights."""
@@ -108,55 +113,13 @@ class FedNet:
         return found
 
 
-class NetFeed:
-    """The reading side of a net as a Feed: one call reads one batch, in this process.
-
-    Args:
-        reading: reads the batches, on the CPU.
-        device: where the batch goes.
-        more: gives blobs that no layer of the net makes, those of Input layers.
-    """
-
-    def __init__(self, reading: Reading, device: torch.device, more: Feed | None = None) -> None:
-        self._reading = reading
-        self._device = device
-        self._more = more
-
-    @property
-    def net(self) -> Net:
-        """The reading side."""
-        return self._reading.net
-
-    @torch.no_grad()
-    def __call__(self) -> Mapping[str, Tensor]:
-        """The next batch, on the device."""
-        batch = self._reading.next()
-        if self._more is not None:
-            batch.update(self._more())
-        return {name: blob.to(self._device, non_blocking=True) for name, blob in batch.items()}
-
-    def get_state(self) -> dict[str, Any]:
-        """Where its layers, their random numbers and `more` stand."""
-        return {**self._reading.get_state(), **get_positions({_FEED: self._more})}
-
-    def set_state(self, state: Mapping[str, Any]) -> None:
-        """Go on where `get_state` was asked.
-
-        Raises:
-            DataError: the data or the layers have become others; what fits is taken up.
-        """
-        read = dict(state)
-        if isinstance(self._more, HasPosition) and _FEED in read:
-            self._more.set_state(read.pop(_FEED))
-        self._reading.set_state(read)
-
-
 def fed_net(
     graph: Graph,
     *,
     gradient: Gradient = "legacy",
     device: torch.device | None = None,
     feed: Feed | None = None,
+    workers: int | None = 0,
     rank: int = 0,
     ranks: int = 1,
 ) -> FedNet:
@@ -167,17 +130,20 @@ def fed_net(
         gradient: backward of layers whose legacy one was not the derivative.
         device: where it computes; the CPU if not given. Reading stays on the CPU.
         feed: gives the blobs of the net's Input layers.
+        workers: how many processes read batches ahead, 0 for none; None for as many as it takes,
+            from when reading has proved to hold the run up. The batches are the same in any case.
         rank: which of the processes that train together this one is, from 0: of the sequence of
             batches it takes number rank, rank + ranks, rank + 2·ranks … The processes must build
             the net with torch's generator in the same state.
         ranks: how many they are.
 
     Raises:
-        SolverError: the net has Input layers and no `feed` is given.
+        SolverError: the net has Input layers and no `feed` is given, or workers that cannot be had.
     """
     device = torch.device("cpu") if device is None else device
     reading, computing = split_feed(graph)
-    source = build_net(reading, gradient=gradient)
+    build = partial(build_net, replace(reading, schema=None), gradient=gradient)
+    source = build()
     shapes = {name: source.blob_shapes[name] for name in computing.inputs}
     net = build_net(computing, gradient=gradient, input_shapes=shapes).to(device)
     asked = [name for name in net.inputs if name not in shapes]
@@ -186,8 +152,9 @@ def fed_net(
             f"net '{graph.name}' has Input layers for {_listed(asked)}: it needs data layers, "
             "or a feed given in Python, to run by itself"
         )
-    reader = Reading(source, rank=rank, ranks=ranks)
-    return FedNet(net, NetFeed(reader, device, feed if asked else None), graph)
+    reader = Reading(source, build, rank=rank, ranks=ranks)
+    own = NetFeed(reader, device, feed if asked else None, workers=workers)
+    return FedNet(net, own, graph)
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,13 +13,12 @@ import torch
 from torch import Tensor
 
 from caffe_layers.layer import Layer
-from caffe_layers.position import get_positions, set_positions
+from caffe_layers.position import KeepsFile, get_positions, set_positions
 from converter.net import Net
 
 from .random_state import generator_from_text, generator_text
 
 _RANDOM, _BATCHES = "random", "batches"
-_OURS = "caffe_layers."
 _MOST = 2**63 - 1
 
 
@@ -33,33 +33,57 @@ class Reading:
 
     Args:
         net: the reading side, on the CPU.
+        build: builds it again, in another process.
         rank: which of the processes that train together this one is, from 0.
         ranks: how many there are.
     """
 
-    def __init__(self, net: Net, *, rank: int = 0, ranks: int = 1) -> None:
+    def __init__(
+        self, net: Net, build: Callable[[], Net], *, rank: int = 0, ranks: int = 1
+    ) -> None:
         self.net = net
         self.rank = rank
         self.ranks = ranks
-        self._random = _Generators(net)
+        self.made_again = partial(made_again, build, rank, ranks)
+        self._random = _Generators(self.net)
         self._passed = 0
+        if rank > 0:
+            self.leave_files()
 
     @property
     def empty(self) -> bool:
         """Whether there is nothing to read: all blobs come from outside."""
         return not self.net.layers
 
+    @property
+    def turn(self) -> int:
+        """The number of this rank's next batch among its own."""
+        return -(-self._passed // self.ranks)
+
     def next(self) -> dict[str, Tensor]:
         """The next batch of this rank's."""
-        turn = -(-self._passed // self.ranks) * self.ranks + self.rank
-        while self._passed < turn:
-            self.read()
-        return self.read()
+        return self.take(self.turn)
+
+    def take(self, turn: int) -> dict[str, Tensor]:
+        """Batch number `turn` of this rank's, which is still to come; those before pass by."""
+        while self._passed < turn * self.ranks + self.rank:
+            self._read()
+        return self._read()
+
+    def leave_files(self) -> None:
+        """Layers that keep their place in a file keep it in memory from now on."""
+        for layer in self.file_keepers.values():
+            layer.leave_file()
+
+    @property
+    def file_keepers(self) -> dict[str, KeepsFile]:
+        """The layers that keep their place in a file, by their names in a state."""
+        return {name: p for name, p in layers_of(self.net).items() if isinstance(p, KeepsFile)}
 
     @torch.no_grad()
-    def read(self) -> dict[str, Tensor]:
+    def _read(self) -> dict[str, Tensor]:
         """The next batch of the whole sequence."""
-        with self._random.in_use():
+        with self._random.in_use(), _one_thread():
             batch = dict(self.net())
         self._passed += 1
         return batch
@@ -69,7 +93,7 @@ class Reading:
         if self.empty:
             return {}
         random_numbers = {_RANDOM: self._random.get_state(), _BATCHES: self._passed}
-        return {**get_positions(self._layers), **random_numbers}
+        return {**get_positions(layers_of(self.net)), **random_numbers}
 
     def set_state(self, state: Mapping[str, Any]) -> None:
         """Go on where `get_state` was asked.
@@ -81,11 +105,12 @@ class Reading:
         if not self.empty and _RANDOM in layers:
             self._random.set_state(layers.pop(_RANDOM))
             self._passed = layers.pop(_BATCHES)
-        set_positions(self._layers, layers)
+        set_positions(layers_of(self.net), layers)
 
-    @property
-    def _layers(self) -> dict[str, object]:
-        return layers_of(self.net)
+
+def made_again(build: Callable[[], Net], rank: int, ranks: int) -> Reading:
+    """A Reading of a net built anew."""
+    return Reading(build(), build, rank=rank, ranks=ranks)
 
 
 def layers_of(net: Net) -> dict[str, object]:
@@ -141,8 +166,24 @@ class _Generators:
             self._others = state["numpy"], (version, tuple(numbers), gauss)
 
 
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Inside the block torch computes with one thread, as in a worker: sums round alike."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
 def _is_foreign(layer: Layer) -> bool:
-    return layer.layer_type == "Python" or not type(layer).__module__.startswith(_OURS)
+    return layer.layer_type == "Python" or not is_ours(type(layer).__module__)
+
+
+def is_ours(module: str) -> bool:
+    """Whether a layer's module is of this project: its layers draw from torch alone."""
+    return module.startswith("caffe_layers.")
 
 
 def _global_others() -> tuple[Any, Any]:
