@@ -45,7 +45,7 @@ class Summaries:
         except ImportError as error:
             warnings.warn(f"no event files for TensorBoard: {error}", stacklevel=2)
             return
-        self._writer = SummaryWriter(  # type: ignore[no-untyped-call] # torch types it so
+        self._writer = SummaryWriter(
             self.folder, purge_step=event.iteration, flush_secs=_FLUSH_SECONDS
         )
 
@@ -78,7 +78,7 @@ class Summaries:
     @__call__.register
     def _ended(self, event: Ended) -> None:
         if self._writer is not None:
-            self._writer.close()  # type: ignore[no-untyped-call] # torch types it so
+            self._writer.close()
             self._writer = None
 
     def _add_outputs(self, net: str, outputs: Sequence[Output], iteration: int) -> None:
@@ -89,4 +89,4 @@ class Summaries:
 
     def _add(self, name: str, value: float, iteration: int) -> None:
         if self._writer is not None:
-            self._writer.add_scalar(name, value, iteration)  # type: ignore[no-untyped-call] # likewise
+            self._writer.add_scalar(name, value, iteration)
