@@ -48,7 +48,7 @@ setup(
         "tensorboard>=2.14",
     ],
     extras_require={
-        "aggregation": ["torchjd>=0.8"],  # weightings by gradient aggregation: PCGrad, Nash-MTL, …
+        "aggregation": ["torchjd[full]>=0.8"],  # PCGrad, CAGrad (cvxpy), UPGrad (quadprog), …
         "leveldb": ["plyvel>=1.5,<2"],  # to write LevelDBs: reading them needs no library
         "test": [
             "pytest>=8",
@@ -57,7 +57,7 @@ setup(
             "scikit-learn>=1.4",
             "scipy>=1.11",
             "plyvel>=1.5,<2",
-            "torchjd>=0.8",
+            "torchjd[full]>=0.8",
             "onnxruntime>=1.17",
         ],
         "dev": ["ruff>=0.8", "mypy>=1.13"],
