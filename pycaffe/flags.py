@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from .errors import UsageError
+from .gflags import plain
 
 
 @dataclass(frozen=True)
@@ -104,9 +105,9 @@ FLAGS = (
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
     """Verb and flags of a command line; `given` has the names of the flags that were there.
 
-    `arguments` is the command line itself.
-
-    As with gflags every verb knows every flag, and the verb may stand anywhere.
+    `arguments` is the command line itself. As with gflags every verb knows every flag, the verb
+    may stand anywhere, `--debug=false` and `--nodebug` are no `--debug`. glog's flags are heeded
+    as far as they can be: the log goes to standard error anyway.
 
     Raises:
         UsageError: an unknown flag, with the nearest known one, or a bad value.
@@ -115,7 +116,8 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("verb", nargs="*")
     for flag in FLAGS:
         _add(parser, flag)
-    options, rest = parser.parse_known_intermixed_args(list(arguments))
+    switches = [flag.name for flag in FLAGS if not flag.value]
+    options, rest = parser.parse_known_intermixed_args(plain(arguments, switches))
     for token in rest:
         raise UsageError(_unknown(token))
     defaults = {flag.name: flag.default for flag in FLAGS}

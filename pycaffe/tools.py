@@ -9,11 +9,11 @@ from types import ModuleType
 
 from .errors import UsageError
 from .flags import Flag
+from .gflags import FALSE, TRUE, plain
 
 _HELP = Flag("help", "show this help")
 _DEBUG = Flag("debug", "show the traceback of an error")
-_SWITCHED = {"true": True, "t": True, "yes": True, "y": True, "1": True}
-_SWITCHED |= {"false": False, "f": False, "no": False, "n": False, "0": False}
+_SWITCHED = {**dict.fromkeys(TRUE, True), **dict.fromkeys(FALSE, False)}
 
 
 def is_tool(verb: ModuleType) -> bool:
@@ -50,7 +50,7 @@ def parse_tool(flags: Sequence[Flag], tokens: Sequence[str]) -> Namespace:
     """
     options = Namespace(arguments=[], **{flag.name: flag.default for flag in flags})
     known = {flag.name: flag for flag in flags}
-    waiting = iter(tokens)
+    waiting = iter(plain(tokens, ()))
     for token in waiting:
         if token == "--":
             options.arguments += waiting

@@ -149,6 +149,24 @@ def test_flags_are_spelt_as_gflags_lets_one(spelling: list[str]) -> None:
     assert sorted(options.given) == ["iterations", "solver"]
 
 
+@pytest.mark.parametrize(
+    ("tokens", "debug"),
+    [
+        (["--debug=true"], True),
+        (["-debug=1"], True),
+        (["--debug=false"], False),
+        (["--nodebug"], False),
+        (["--logtostderr=1", "-alsologtostderr", "--debug"], True),
+        (["-minloglevel", "2", "--v=1", "--nolog_prefix"], False),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_switches_and_glogs_flags(tokens: list[str], debug: bool) -> None:
+    """As gflags reads them; glog's own are taken and have no effect."""
+    options = parse(["train", *tokens, "--solver=F"])
+    assert (options.verb, options.solver, bool(options.debug)) == (["train"], "F", debug)
+
+
 def test_lists_are_split_at_commas() -> None:
     options = parse(["train", "--weights=a.caffemodel,b.caffemodel", "--stage=x"])
     assert options.weights == ("a.caffemodel", "b.caffemodel")
