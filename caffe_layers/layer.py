@@ -38,6 +38,8 @@ class Layer(nn.Module):
     bottom_count: ClassVar[tuple[int, int | None]] = (1, 1)
     top_count: ClassVar[tuple[int, int | None]] = (1, 1)
     blobs: ClassVar[tuple[str, ...]] = ()
+    part_blobs: ClassVar[Mapping[str, tuple[str, ...]]] = {}
+    """For a layer that stands for several: which blobs belong to the part of each type."""
     is_loss: ClassVar[bool] = False
     """Its first top has loss_weight 1 unless the prototxt says otherwise."""
     feeds: ClassVar[bool] = False
@@ -50,15 +52,13 @@ class Layer(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.name = ""
-        self._fillers: dict[str, Filler] = {}
-        self._lenders: dict[str, tuple[Layer, str, torch.Size]] = {}
         self.where = ""
         """Where it stands in a prototxt, `file:line:column`; a Net says so."""
         self.bottom_names: tuple[str, ...] = ()
+        self._fillers: dict[str, Filler] = {}
+        self._lenders: dict[str, tuple[Layer, str, torch.Size]] = {}
         self._pending = self.register_forward_pre_hook(_set_up_at_first_call)
 
-    @property
-    def phase(self) -> Literal["TRAIN", "TEST"]:
     def __call__(self, *bottoms: Any, **named: Any) -> Any:
         """Run the layer; what goes wrong in it names the layer and its bottoms.
 
@@ -99,6 +99,8 @@ class Layer(nn.Module):
         blobs = (f"{name}{list(shape)}" for name, shape in zip(quoted, shapes, strict=True))
         return f" (bottoms: {', '.join(blobs)})" if shapes else ""
 
+    @property
+    def phase(self) -> Literal["TRAIN", "TEST"]:
         """Caffe's phase, as torch says it: TRAIN while `.train()` is on."""
         return "TRAIN" if self.training else "TEST"
 

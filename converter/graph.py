@@ -37,7 +37,11 @@ class Param:
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """One layer of the net. `bottoms` and `tops` are blob versions, unique in the Graph."""
+    """One layer of the net. `bottoms` and `tops` are blob versions, unique in the Graph.
+
+    `parts` are the layers of the prototxt that a rewritten one stands for; weight files and
+    snapshots have these.
+    """
 
     name: str
     key: str
@@ -48,6 +52,7 @@ class Node:
     loss_weights: tuple[float, ...] | None
     propagate_down: tuple[bool, ...] | None
     params: tuple[Param, ...]
+    parts: tuple[Node, ...] = ()
 
     @property
     def bottom_names(self) -> tuple[str, ...]:
@@ -75,6 +80,7 @@ class Graph:
     the computing half of a split net. `schema` is what the records were read by, where a file was.
     `allow_python` is the user's permission to run the classes that "Python" layers name. `fixes`
     are the legacy defects that are mended, as `converter.fixes.with_fixes` settles them.
+    `rewriting` tells what was done to it since the prototxt was read.
     """
 
     name: str
@@ -89,6 +95,7 @@ class Graph:
     schema: Schema | None = field(default=None, compare=False, repr=False)
     allow_python: bool = False
     fixes: frozenset[str] = frozenset()
+    rewriting: str = field(default="", compare=False)
 
 
 def build_graph(

@@ -19,6 +19,7 @@ from .graph import Graph, build_graph
 from .message import read_binary, read_text_file, unknown_fields
 from .net import Net, build_net
 from .record import Record
+from .rewrite.catalogue import rewritten
 from .schema import Schema, load_schema
 from .upgrade import upgrade_net
 
@@ -39,6 +40,7 @@ def load_net(
     gradient: Gradient = "legacy",
     fixes: str | Sequence[str] | None = None,
     allow_python: bool = False,
+    rewrites: Sequence[str] = (),
 ) -> Net:
     """The net a prototxt describes, as a torch module: `load_net("deploy.prototxt")(data=x)`.
 
@@ -57,6 +59,7 @@ def load_net(
         fixes: which defects of legacy forward passes and labels are mended: "all", "none" or
             names; not given, those that NET.fixes.yaml beside the file says, if it is there.
         allow_python: run the classes that layers of type "Python" name: the file's own code.
+        rewrites: names of `converter.rewrite.catalogue`, or "all": fewer layers, equal numbers.
 
     Returns:
         The Net on the CPU, its weights filled as the prototxt says where no file gave them.
@@ -77,6 +80,7 @@ def load_net(
         layers=layers,
         fixes=fixes,
         allow_python=allow_python,
+        rewrites=rewrites,
     )
     net = build_net(graph, gradient=gradient)
     if weights is not None:
@@ -102,6 +106,7 @@ def load_graph(
     layers: Sequence[str] = (),
     fixes: str | Sequence[str] | None = None,
     allow_python: bool = False,
+    rewrites: Sequence[str] = (),
 ) -> Graph:
     """The Graph of a prototxt under a NetState; arguments as for `load_net`."""
     for module in layers:
@@ -113,7 +118,8 @@ def load_graph(
         raise TextError([*error.problems, *wiring], error.record) from error
     graph = build_graph(record, phase=phase, level=level, stages=stages)
     graph = with_fixes(graph, settle_fixes(fixes, prototxt))
-    return replace(graph, schema=schema, allow_python=allow_python)
+    graph = replace(graph, schema=schema, allow_python=allow_python)
+    return rewritten(graph, rewrites) if rewrites else graph
 
 
 def _wiring_problems(record: Record | None, **state: Any) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -21,6 +21,7 @@ from .errors import GraphError
 from .fixes import fixes_of
 from .fx_code import output_name, write_fx
 from .graph import Graph, Node, Param
+from .legacy_layers import Blobs, legacy_layers
 
 if TYPE_CHECKING:
     from .weights import WeightReport
@@ -139,13 +140,15 @@ class Net(fx.GraphModule):
         for index, (node, layer) in enumerate(
             zip(self.plan.nodes, self.layers.values(), strict=True)
         ):
-            for i, (attribute, tensor) in enumerate(layer.blob_tensors()):
-                spec = _spec(node, index, i)
-                if spec.owner == (index, i):
+            parts = legacy_layers(node, layer)
+            own = [(part.key, i, blob) for part, listed in parts for i, blob in enumerate(listed)]
+            for place, (key, i, (attribute, tensor)) in enumerate(own):
+                spec = _spec(node, index, place)
+                if spec.owner == (index, place):
                     trained = isinstance(tensor, nn.Parameter)
                     lr_mult = _value(spec.lr_mult) if trained else 0.0
                     decay_mult = _value(spec.decay_mult)
-                    blobs.append(LearnableBlob(node.key, i, lr_mult, decay_mult, layer, attribute))
+                    blobs.append(LearnableBlob(key, i, lr_mult, decay_mult, layer, attribute))
         return blobs
 
     def share_with(self, other: Net) -> list[str]:
@@ -156,16 +159,20 @@ class Net(fx.GraphModule):
         Raises:
             GraphError: layers of one name differ in the number or shape of their blobs.
         """
-        theirs, alone = other.layers, []
-        for key, layer in self.layers.items():
-            if not layer.blob_tensors():
-                continue
-            source = theirs.get(key)
-            if source is None:
+        theirs, alone = {key: (lender, own) for key, lender, own in other._holders()}, []
+        for key, layer, blobs in self._holders():
+            if key not in theirs:
                 alone.append(key)
                 continue
-            _share_layer(key, layer, source)
+            _share_layer(key, layer, blobs, *theirs[key])
         return alone
+
+    def _holders(self) -> Iterator[tuple[str, Layer, Blobs]]:
+        """Name, module and blobs of each of the prototxt's layers that has any."""
+        for node, layer in zip(self.plan.nodes, self.layers.values(), strict=True):
+            for part, blobs in legacy_layers(node, layer):
+                if blobs:
+                    yield part.key, layer, blobs
 
     def train(self, mode: bool = True) -> Net:
         """TRAIN (or TEST) for every layer whose prototxt doesn't fix its phase."""
@@ -369,8 +376,7 @@ def _share_blob(
     layer.borrow_blob(attribute, owning, owner_attribute)
 
 
-def _share_layer(key: str, layer: Layer, source: Layer) -> None:
-    mine, theirs = layer.blob_tensors(), source.blob_tensors()
+def _share_layer(key: str, layer: Layer, mine: Blobs, source: Layer, theirs: Blobs) -> None:
     for (attribute, blob), (name, other) in zip(mine, theirs, strict=False):
         if blob.shape != other.shape or len(mine) != len(theirs):
             raise GraphError(

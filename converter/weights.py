@@ -19,6 +19,7 @@ from .caffemodel import parse_caffemodel, write_caffemodel
 from .errors import WeightError
 from .graph import Graph, Node
 from .hdf5_weights import SIGNATURE, parse_hdf5, write_hdf5
+from .legacy_layers import Blobs, legacy_layers
 from .message import write_binary
 from .net import Net
 from .record import Record
@@ -163,9 +164,10 @@ class _Plan:
     def __init__(self, net: Net) -> None:
         _check_numbers_exist(net)
         self._net = net
-        self._nodes = {node.key: (i, node) for i, node in enumerate(net.plan.nodes)}
-        self._targets = {key: layer.blob_tensors() for key, layer in net.layers.items()}
-        self._first = {node.name: node.key for node in reversed(net.plan.nodes)}
+        held = list(_held(net, net.plan))
+        self._nodes = {node.key: (i, node) for i, node, _ in held}
+        self._targets = {node.key: blobs for _, node, blobs in held}
+        self._first = {node.name: node.key for _, node, _ in reversed(held)}
         self._copies: dict[int, tuple[Tensor, StoredBlob]] = {}
         self.mismatched: dict[str, str] = {}
         self._unused: dict[str, None] = {}
@@ -242,6 +244,7 @@ class _Plan:
         given = [
             f"bottom '{name}' is {list(shapes[version])}"
             for name, version in zip(node.bottom_names, node.bottoms, strict=True)
+            if version in shapes
         ]
         return f": {', '.join(given)}" if given else ""
 
@@ -290,9 +293,9 @@ def _layers_in_bytes(
 ) -> Iterator[tuple[bytes, list[StoredBlob]]]:
     schema = net.plan.schema if net.plan.schema is not None else load_schema()
     left_out: dict[str, None] = {}
-    for node, tensors in _nodes_and_blobs(net, graph):
+    for _, node, tensors in _held(net, net.plan if graph is None else graph):
         record = node.record.without("blobs").having(name=node.key)
-        blobs = [_stored(tensor, with_diff) for tensor in tensors]
+        blobs = [_stored(tensor, with_diff) for _, tensor in tensors]
         yield write_binary(_with_ids(record, left_out), schema), blobs
     if left_out:
         warnings.warn(
@@ -321,20 +324,23 @@ def _with_ids(record: Record, left_out: dict[str, None]) -> Record:
 def _own_blobs(
     net: Net, graph: Graph | None, with_diff: bool
 ) -> Iterator[tuple[str, dict[int, StoredBlob]]]:
-    for index, (node, tensors) in enumerate(_nodes_and_blobs(net, graph)):
+    for index, node, tensors in _held(net, net.plan if graph is None else graph):
         yield (
             node.key,
             {
                 i: _stored(tensor, with_diff)
-                for i, tensor in enumerate(tensors)
+                for i, (_, tensor) in enumerate(tensors)
                 if not _is_shared(node, index, i)
             },
         )
 
 
-def _nodes_and_blobs(net: Net, graph: Graph | None) -> Iterator[tuple[Node, list[Tensor]]]:
-    """The layers to write and their blobs; those of `graph` alone, the readers, have none."""
+def _held(net: Net, graph: Graph) -> Iterator[tuple[int, Node, Blobs]]:
+    """The prototxt's layers and their blobs, with the place of the node that has them now.
+
+    Layers that only `graph` has, the readers, have none.
+    """
     layers = net.layers
-    for node in net.plan.nodes if graph is None else graph.nodes:
-        layer = layers.get(node.key)
-        yield node, [] if layer is None else [tensor for _, tensor in layer.blob_tensors()]
+    for index, node in enumerate(graph.nodes):
+        for part, blobs in legacy_layers(node, layers.get(node.key)):
+            yield index, part, blobs

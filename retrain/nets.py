@@ -12,6 +12,7 @@ from converter.fixes import settle_fixes, with_fixes
 from converter.graph import Graph, build_graph
 from converter.load import read_with_schema
 from converter.record import Record
+from converter.rewrite.catalogue import rewritten
 from converter.schema import Schema, load_schema
 from converter.upgrade import upgrade_net
 
@@ -28,7 +29,8 @@ class Dialect:
     `fork` or `protos` choose the schema, `layers` are modules with `@layer` classes, `gradient` is
     the backward of layers whose legacy one was not the derivative, `fixes` the legacy defects to
     mend (None: those that a file NET.fixes.yaml beside a net names), `allow_python` the permission
-    to run the classes that layers of type "Python" name.
+    to run the classes that layers of type "Python" name, `rewrites` are names of
+    `converter.rewrite.catalogue`.
     """
 
     fork: str | None = None
@@ -37,6 +39,7 @@ class Dialect:
     gradient: Gradient = "legacy"
     fixes: Sequence[str] | None = None
     allow_python: bool = False
+    rewrites: Sequence[str] = ()
 
     @property
     def schema(self) -> Schema:
@@ -62,7 +65,8 @@ class Dialect:
         graph = build_graph(record, phase=phase, level=level, stages=stages)
         file = record.where.file if record.where is not None else ""
         graph = with_fixes(graph, settle_fixes(self.fixes, file))
-        return replace(graph, schema=schema, allow_python=self.allow_python)
+        graph = replace(graph, schema=schema, allow_python=self.allow_python)
+        return rewritten(graph, self.rewrites) if self.rewrites else graph
 
 
 class SolverNets:
@@ -164,12 +168,15 @@ class SolverNets:
                 phase, settled = state.get("phase", phase), state.get("level", settled)
         if solver_state is not None:
             own = solver_state.get("stage", ())
-        return self._dialect.graph(
+        graph = self._dialect.graph(
             read,
             phase=phase,
             level=settled if level is None else level,
             stages=(*own, *stages),
         )
+        if graph.rewriting:
+            self._say(f"Rewritten: {graph.rewriting}")
+        return graph
 
     def _error(self, message: str) -> SolverError:
         return SolverError(f"{self._settings.label}: {message}")
