@@ -218,15 +218,13 @@ def _end_with_parent() -> None:
 def _main_left_out() -> Iterator[None]:
     """Processes started inside the block do not run the main script again: they need none of it."""
     main = sys.modules["__main__"]
-    names = [name for name in ("__file__", "__spec__") if name in vars(main)]
-    kept = {name: vars(main)[name] for name in names}
-    for name in names:
-        delattr(main, name)
+    kept = dict(vars(main))
     main.__spec__ = None
+    vars(main).pop("__file__", None)
     try:
         yield
     finally:
-        vars(main).update(kept)
+        vars(main).update({name: kept[name] for name in ("__spec__", "__file__") if name in kept})
 
 
 def _packed(
@@ -239,8 +237,8 @@ def _packed(
         end += -(-blob.numel() * blob.element_size() // _ALIGNED) * _ALIGNED
     memory = torch.empty(0, dtype=torch.uint8)
     if end:
-        shared = torch.UntypedStorage._new_shared(end)
-        memory = memory.set_(shared, 0, (end,))
+        shared = torch.UntypedStorage._new_shared(end)  # type: ignore[no-untyped-call] # torch's
+        memory.set_(shared, 0, (end,), (1,))
     for (_, dtype, shape, start), blob in zip(layout, blobs.values(), strict=True):
         size = blob.numel() * dtype.itemsize
         memory[start : start + size].view(dtype).view(shape).copy_(blob)
@@ -284,5 +282,5 @@ class _InWorkerError(Exception):
         return f"\n{self.args[0]}"
 
 
-def _as_it_is(delivery: _Delivery) -> _Delivery:
+def _as_it_is(delivery: Any) -> Any:
     return delivery

@@ -51,6 +51,12 @@ layer { name: "aug" type: "GenUnifiedDataAndLabel" bottom: "index" bottom: "x" b
   crop_size_x: 8 crop_size_y: 6 num_parts: 16 max_rotate_degree: 20 scale_prob: 0.5 flip_prob: 0.5
   center_perterb_max: 2 file_name_file_prefix: "names/" } }"""
 NETS = {"Data": DATA, "ImageData": IMAGES, "HDF5Data": ROWS, "integral": POSES}
+COUNTED = """layer { name: "i" type: "GenSequentialIndex" top: "data"
+  gen_sequential_index_param { batch_size: 3 num_of_samples: 7 current_index_file_path: "k" } }
+layer { name: "l" type: "ReadIndexFromFile" top: "label" read_index_from_file_param {
+  index_file_path: "numbers" current_index_file_path: "l" batch_size: 3 num_of_samples: 7 } }
+"""
+NETS["places in files"] = COUNTED
 TAIL = '\nlayer { name: "out" type: "Power" bottom: "data" top: "out" power_param { scale: 2 } }'
 COUNT = 9  # more batches than the 7 samples fill, and than are read ahead
 
@@ -64,6 +70,8 @@ def samples(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with new_records("lmdb", "LMDB") as records:
         for i, picture in enumerate(pictures):
             records.put(b"%03d" % i, datum_to_bytes(Datum(i, picture)))
+    places()
+    Path("numbers").write_text("4 8 15 16 23 42 99")
     for name in ("images", "x", "size", "joints", "names"):
         Path(name).mkdir()
     for i, picture in enumerate(pictures):
@@ -93,6 +101,14 @@ def made(samples: None) -> Iterator[Callable[..., FedNet]]:
         fed.close()
 
 
+def places(place: int | None = -1) -> list[str]:
+    """The places that stand in the files, after one is written into both."""
+    if place is not None:
+        Path("k").write_text(f"{place}")
+        Path("l").write_text(f"{place}")
+    return [Path(name).read_text().strip() for name in "kl"]
+
+
 def graph(layers: str, phase: str = "TRAIN") -> Graph:
     text = f'name: "n" {layers} {TAIL}'
     record = read_text(text, "net.prototxt", "NetParameter", load_schema("integral"))
@@ -114,8 +130,11 @@ def test_workers_read_what_one_process_reads(
     made: Callable[..., FedNet], name: str, workers: int
 ) -> None:
     here, ahead = made(NETS[name]), made(NETS[name], workers=workers)
-    assert equal(batches(here), batches(ahead))
-    assert ahead.get_state() == here.get_state()
+    expected, state, files = batches(here), here.get_state(), places(None)
+    places(-1)
+    assert equal(expected, batches(ahead))
+    assert ahead.get_state() == state
+    assert places(None) == files
 
 
 @pytest.mark.parametrize("name", NETS)
@@ -123,6 +142,7 @@ def test_a_run_goes_on_from_the_batch_that_was_given_not_read(
     made: Callable[..., FedNet], name: str
 ) -> None:
     through = batches(made(NETS[name]), 9)
+    places(-1)
     first = made(NETS[name], workers=1)
     batches(first, 4)
     resumed = made(NETS[name], seed=8, workers=1)
@@ -135,6 +155,17 @@ def test_a_feed_that_is_closed_goes_on_with_the_next_batch(made: Callable[..., F
     found = batches(fed, 2)
     fed.close()
     assert equal([*found, *batches(fed, 2)], batches(made(DATA), 4))
+
+
+def test_nets_that_share_the_file_of_a_place_take_turns(made: Callable[..., FedNet]) -> None:
+    numbers = {}
+    for workers in (0, 1):
+        places(-1)
+        one, other = made(COUNTED, workers=workers), made(COUNTED, workers=workers)
+        turns = (batches(fed, count) for fed, count in ((one, 2), (other, 1), (one, 3), (other, 2)))
+        numbers[workers] = [batch["data"].flatten().tolist() for turn in turns for batch in turn]
+    assert numbers[1] == numbers[0]
+    assert numbers[0][:3] == [[0, 1, 2], [3, 4, 5], [6, 0, 1]]
 
 
 def test_a_test_net_is_read_ahead_too(made: Callable[..., FedNet]) -> None:

@@ -16,10 +16,40 @@ class IndexKeeper(SourceLayer):
 
     current_index_file_path: str
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._left_file = False
+        self._k: int | None = None
+
+    def stood_at(self, advice: str = "") -> int:
+        """The place k.
+
+        Raises:
+            DataError: the file cannot be read or holds none; the message ends in `advice`.
+        """
+        if self._k is None:
+            return whole_number_in(self, self.current_index_file_path, advice)
+        return self._k
+
+    def stand_at(self, k: int) -> None:
+        """Take k as the place.
+
+        Raises:
+            DataError: the file cannot be written.
+        """
+        if self._left_file:
+            self._k = k
+        else:
+            save_text(self, self.current_index_file_path, f"{k}\n")
+
+    def leave_file(self) -> None:
+        """Read k from the file once more at most, and then keep it in memory."""
+        self._left_file = True
+
     def get_state(self) -> dict[str, Any]:
         """The k in the file; nothing as long as there is no file."""
-        path = self.current_index_file_path
-        return {"k": whole_number_in(self, path, "")} if Path(path).is_file() else {}
+        there = self._k is not None or Path(self.current_index_file_path).is_file()
+        return {"k": self.stood_at()} if there else {}
 
     def set_state(self, state: Mapping[str, Any]) -> None:
         """Write the k of `get_state` into the file: what was read since then is read again.
@@ -28,4 +58,4 @@ class IndexKeeper(SourceLayer):
             DataError: the file cannot be written.
         """
         if state and self.get_state() != state:
-            save_text(self, self.current_index_file_path, f"{int(state['k'])}\n")
+            self.stand_at(int(state["k"]))

@@ -5,13 +5,12 @@ from __future__ import annotations
 import math
 
 from ..errors import DataError
-from ..layer import Layer
-from ._sample_files import text_of, whole_number_in
-from ._saving import save_text
+from ._index_keeper import IndexKeeper
+from ._sample_files import text_of
 
 
 def next_words(
-    layer: Layer, list_path: str, state_path: str, batch: int, count: int, *, wraps: bool
+    layer: IndexKeeper, list_path: str, batch: int, count: int, *, wraps: bool
 ) -> list[str]:
     """The next `batch` words of a list of `count`, and where that leaves the state k.
 
@@ -22,16 +21,16 @@ def next_words(
     Raises:
         DataError: a file is missing, the state is no number, or the list ends before its turn.
     """
-    last = whole_number_in(layer, state_path, "write -1 into it to begin at the first entry")
+    last = layer.stood_at("write -1 into it to begin at the first entry")
     first = int(math.fmod(last + 1, count))  # C's remainder
     words = text_of(layer, list_path).split()
     if not 0 <= first < len(words):
         raise DataError(
             f"{layer.label}: entry {first} of {list_path} is wanted, it has {len(words)}; "
-            f"correct num_of_samples, {count}, or write -1 into {state_path}"
+            f"correct num_of_samples, {count}, or write -1 into {layer.current_index_file_path}"
         )
     taken = words[first : first + batch]
-    save_text(layer, state_path, f"{(first + batch - 1) % count}\n")
+    layer.stand_at((first + batch - 1) % count)
     if wraps:
         return [words[(first + i) % min(count, len(words))] for i in range(batch)]
     return taken + [words[-1]] * (batch - len(taken))

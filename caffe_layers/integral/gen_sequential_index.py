@@ -11,8 +11,7 @@ from torch import Tensor
 from ..layer import Shape
 from ..registry import layer
 from ._index_keeper import IndexKeeper
-from ._sample_files import UNSET_PATH, whole_number_in
-from ._saving import save_text
+from ._sample_files import UNSET_PATH
 from ._split import corrected_bounds
 
 
@@ -86,9 +85,9 @@ class GenSequentialIndex(IndexKeeper):
 
     def forward(self) -> Tensor:
         """The next indices; the file then holds the last k."""
-        path, count = self.current_index_file_path, self.num_of_samples
-        last = whole_number_in(self, path, "write -1 into it to begin at the first sample")
+        count = self.num_of_samples
+        last = self.stood_at("write -1 into it to begin at the first sample")
         first = int(math.fmod(last + 1, count))  # C's remainder, below 0 for a k below -1
         steps = torch.fmod(first + torch.arange(self.batch_size, device="cpu"), count)
-        save_text(self, path, f"{int(steps[-1])}\n")
+        self.stand_at(int(steps[-1]))
         return self.place((steps + self.start_index).float()[:, None])

@@ -87,7 +87,6 @@ class ReadImageFromImagePathFile(IndexKeeper):
         paths = next_words(
             self,
             self.image_path_file_path,
-            self.current_index_file_path,
             self.batch_size,
             self.num_of_samples,
             wraps="list_wrap" in self.fixes,

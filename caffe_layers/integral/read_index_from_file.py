@@ -84,7 +84,6 @@ class ReadIndexFromFile(IndexKeeper):
         words = next_words(
             self,
             self.index_file_path,
-            self.current_index_file_path,
             self.batch_size,
             self.num_of_samples,
             wraps="list_wrap" in self.fixes,
