@@ -42,6 +42,8 @@ class Layer(nn.Module):
     """For a layer that stands for several: which blobs belong to the part of each type."""
     is_loss: ClassVar[bool] = False
     """Its first top has loss_weight 1 unless the prototxt says otherwise."""
+    refused_blocks: ClassVar[tuple[str, ...]] = ()
+    """Blocks that other types read and Caffe refuses in this one, lest somebody rely on them."""
     feeds: ClassVar[bool] = False
     """It reads files or draws samples: it may run beside the net, in a data worker."""
     known_fixes: ClassVar[Mapping[str, str]] = {}

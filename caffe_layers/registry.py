@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, TypeVar
 
 from .errors import LayerError
+from .fork_types import FORKS_OF
 
 if TYPE_CHECKING:
     from .layer import Layer
@@ -62,7 +63,8 @@ def find(type_name: str) -> type[Layer]:
     """The class registered for a layer type.
 
     Raises:
-        LayerError: no such type; the message names the nearest known ones.
+        LayerError: no such type; the message names the nearest known ones, and the forks of Caffe
+            that are known to have it.
     """
     known = registered()
     if type_name in known:
@@ -70,9 +72,18 @@ def find(type_name: str) -> type[Layer]:
     near = difflib.get_close_matches(type_name, known, n=3, cutoff=0.6)
     hint = f" Did you mean {' or '.join(repr(n) for n in near)}?" if near else ""
     raise LayerError(
-        f"layer type '{type_name}' is not known.{hint} "
+        f"layer type '{type_name}' is not known{_forks_with(type_name)}.{hint} "
         "A class of your own is brought in with --layers MODULE."
     )
+
+
+def _forks_with(type_name: str) -> str:
+    """Which forks have a type that Caffe 1.0 has not; of many, the three best known."""
+    forks = FORKS_OF.get(type_name, ())
+    if not forks:
+        return ""
+    more = f" and {len(forks) - 3} more" if len(forks) > 3 else ""
+    return f": it is not of Caffe 1.0 but of {', '.join(forks[:3])}{more}"
 
 
 def registered() -> Mapping[str, type[Layer]]:

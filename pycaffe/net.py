@@ -110,6 +110,11 @@ class Net:
         return OrderedDict((step.node.name, step.params) for step in self._steps if step.params)
 
     @property
+    def layer_dict(self) -> OrderedDict[str, Any]:
+        """The layers by name."""
+        return OrderedDict(zip(self._layer_names, self.layers, strict=True))
+
+    @property
     def inputs(self) -> list[str]:
         """The blobs of the Input layers."""
         nodes = self._graph.nodes
@@ -142,6 +147,10 @@ class Net:
         for step in self._steps:
             weights.update(zip(self._names_of(step.tops), step.weights, strict=True))
         return weights
+
+    @property
+    def _blob_loss_weights(self) -> list[float]:
+        return list(self.blob_loss_weights.values())
 
     def _names_of(self, blobs: Sequence[Blob]) -> list[str]:
         names = {id(blob): name for name, blob in self._blob_map.items()}

@@ -34,6 +34,7 @@ class Solver:
     Its nets are drop-in Nets, so their blobs can be read and written between steps; inputs may
     come from data layers, from Python layers, or from the script, which fills Input blobs. The
     nets compute where `set_mode_cpu` and `set_mode_gpu` say, whatever the file's solver_mode.
+    After a step the diffs of the parameters are what was taken from them, as in Caffe.
 
     Args:
         solver_file: the solver prototxt.
@@ -56,6 +57,7 @@ class Solver:
         self._trainer = load_trainer(
             settings, dialect=dialect, make=self._make_net, observer=observe
         )
+        self._trainer.solver.updates_into_grad = True  # as Caffe's diffs hold after a step
         self._schema = dialect.schema
         self._trainer.solver.register_step_pre_hook(self._before_update)
         self._trainer.solver.register_step_post_hook(self._after_update)
@@ -107,6 +109,10 @@ class Solver:
         """Update the parameters from the diffs there are, as the next iteration would."""
         self._trainer.solver.set_rate(self._trainer.policy.rate(self.iter))
         self._trainer.solver.step()
+
+    def share_weights(self, net: Net) -> None:
+        """Let another net use the train net's blobs, wherever both have a layer of one name."""
+        net.share_with(self.net)
 
     def add_callback(self, on_start: Callback, on_gradients: Callback) -> None:
         """Call `on_start` before each iteration's passes, `on_gradients` before its update."""

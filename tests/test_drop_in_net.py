@@ -51,6 +51,8 @@ def test_names_are_caffes_with_its_splits(net: Net) -> None:
     assert net.bottom_names["loss"] == [copies[1], "label"]
     assert (net.inputs, net.outputs) == (["data", "label"], ["head", "loss"])
     assert list(net.params) == ["ip", "head"]
+    assert net._blob_loss_weights == [*[0.0] * (len(net.blobs) - 1), 3.0]
+    assert net.layer_dict["head"] is net.layers[5]
     assert dict(net.blob_loss_weights) == {**dict.fromkeys(net.blobs, 0.0), "loss": 3.0}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -37,10 +38,10 @@ def in_their_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pycaffe.state.STATE.least_level", 1)
 
 
-def start(case: str) -> tuple[Solver, Numbers]:
+def start(case: str, make: Callable[[str], Solver] = caffe.get_solver) -> tuple[Solver, Numbers]:
     with np.load(f"{case}.npz") as file:
         numbers = {key: file[key] for key in file.files}
-    solver = caffe.get_solver(f"{case}.solver.prototxt")
+    solver = make(f"{case}.solver.prototxt")
     for key, value in numbers.items():
         if key.startswith("init:"):
             weight(solver, key)[...] = value
@@ -110,6 +111,27 @@ def test_held_views_stay_live() -> None:
     assert np.abs(diff).max() > 0
 
 
+@pytest.mark.parametrize("case", CASES)
+def test_diffs_are_the_last_update(case: str) -> None:
+    """What Caffe's ApplyUpdate leaves in diff: data after a step is data before it minus diff."""
+    solver, numbers = start(case)
+    run(solver, numbers, 2)
+    before = {name: [b.data.copy() for b in blobs] for name, blobs in solver.net.params.items()}
+    run(solver, numbers, 3)
+    assert np.abs(solver.net.params["ip1"][0].diff).max() > 0
+    for name, blobs in solver.net.params.items():
+        for blob, old in zip(blobs, before[name], strict=True):
+            np.testing.assert_allclose(old - blob.diff, blob.data, rtol=1e-6, atol=1e-7)
+
+
+def test_another_net_shares_the_weights() -> None:
+    solver, numbers = start("sgd_momentum")
+    net = caffe.Net("sgd_momentum.net.prototxt", caffe.TEST)
+    solver.share_weights(net)
+    run(solver, numbers, 2)
+    np.testing.assert_array_equal(net.params["ip1"][0].data, solver.net.params["ip1"][0].data)
+
+
 def test_callbacks_come_once_per_iteration() -> None:
     solver, numbers = start("sgd_iter_size_poly")
     said: list[str] = []
@@ -127,13 +149,23 @@ def test_on_gradients_may_change_them() -> None:
     np.testing.assert_array_equal(blob.data, before)  # decay_mult is 0 there
 
 
+SAME = {"Nesterov": "nesterov", "AdaGrad": "adagrad", "RMSProp": "rmsprop"}
+SAME |= {"AdaDelta": "adadelta", "Adam": "adam", "SGD": "sgd_momentum"}
+
+
 @pytest.mark.parametrize("name", CLASSES)
 def test_each_class_is_of_its_own_type(name: str) -> None:
-    if name not in registered():
-        pytest.skip(f"retrain has no {name} yet")
-    text = Path("sgd_momentum.solver.prototxt").read_text().replace("momentum: 0.9", "")
-    Path("plain.prototxt").write_text(text)
-    assert CLASSES[name]("plain.prototxt").param.type == name
+    """The class decides, not the file: with another type written there, its numbers are Caffe's."""
+    assert set(CLASSES) == set(registered())
+    case = SAME[name]
+    path = Path(f"{case}.solver.prototxt")
+    other = "Adam" if name == "SGD" else "SGD"
+    path.write_text(path.read_text().replace(f'type: "{name}"', f'type: "{other}"'))
+    assert f'type: "{other}"' in path.read_text()
+    solver, numbers = start(case, CLASSES[name])
+    assert solver.param.type == name
+    run(solver, numbers, 5)
+    check(solver, numbers, 5)
 
 
 def test_param_is_the_solvers_message() -> None:

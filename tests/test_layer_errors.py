@@ -66,6 +66,17 @@ def test_a_label_that_is_no_class_in_the_drop_in(prototxt: Path) -> None:
         net.forward()
 
 
+def test_hdf5_data_takes_no_transform_param(tmp_path: Path) -> None:
+    """Caffe: `CHECK(!this->layer_param_.has_transform_param())`."""
+    path = tmp_path / "net.prototxt"
+    path.write_text(
+        'layer { name: "d" type: "HDF5Data" top: "x" transform_param { scale: 0.5 }\n'
+        '  hdf5_data_param { source: "files.txt" batch_size: 2 } }\n'
+    )
+    with pytest.raises(LayerError, match=r":1:1: layer 'd' \(HDF5Data\): takes no transform_param"):
+        load_net(path)
+
+
 def test_a_layer_on_its_own() -> None:
     layer = find("InnerProduct")(num_output=2)
     layer(torch.ones(2, 3))

@@ -41,6 +41,7 @@ class HDF5Data(SourceLayer):
     Tops: one per name, [batch_size, ...] with the dataset's other axes.
 
     Raises:
+        LayerError: there is a transform_param.
         DataError: a file or dataset is missing or unreadable, is not of numbers, has no rows, or
             differs in shape from the others.
 
@@ -49,6 +50,7 @@ class HDF5Data(SourceLayer):
     """
 
     top_count = (1, None)
+    refused_blocks = ("transform_param",)
 
     def __init__(
         self,
