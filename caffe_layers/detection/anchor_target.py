@@ -161,10 +161,10 @@ class AnchorTarget(Layer):
         return labels, sides[which]
 
     def _outside_weights(self, labels: Tensor) -> Tensor:
-        positive, negative = labels == 1, labels == 0
+        positive, negative = (labels == 1).to(labels.dtype), (labels == 0).to(labels.dtype)
         if self.positive_weight < 0:
-            share = 1 / (positive | negative).sum().clamp(min=1)
-            return (positive | negative) * share
+            drawn = positive + negative
+            return drawn / drawn.sum().clamp(min=1)
         of_positive = self.positive_weight / positive.sum().clamp(min=1)
         of_negative = (1 - self.positive_weight) / negative.sum().clamp(min=1)
         return positive * of_positive + negative * of_negative
