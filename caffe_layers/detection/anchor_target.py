@@ -59,8 +59,8 @@ class AnchorTarget(Layer):
     Raises:
         LayerError: more than one image; bottoms of other shapes.
 
-    Source: Ren et al., Faster R-CNN, NeurIPS 2015, section 3.1.2; rpn/anchor_target_layer.py of
-    py-faster-rcnn, whose Python layer this is.
+    Source: Ren et al., Faster R-CNN, 2015 (arXiv 1506.01497), section 3.1.2;
+    rpn/anchor_target_layer.py of py-faster-rcnn, whose Python layer this is.
 
     Surprises: the overlap is that with the anchor, not with the box predicted there. A box that no
     anchor overlaps makes every anchor positive that it does not overlap, as there: all overlaps 0

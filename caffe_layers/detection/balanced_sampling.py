@@ -35,8 +35,8 @@ class BalancedSampling(Layer):
     Raises:
         LayerError: batch_size below 1 or positive_fraction outside 0 to 1.
 
-    Source: Ren et al., Faster R-CNN, NeurIPS 2015, section 3.1.3: 256 anchors of an image, up to
-    1:1. Drawn from torch's random generator, anew at every call, in the TEST phase too.
+    Source: Ren et al., Faster R-CNN, 2015 (arXiv 1506.01497), section 3.1.3: 256 anchors of an
+    image, up to 1:1. Drawn from torch's random generator, anew at every call, in TEST too.
     """
 
     def __init__(

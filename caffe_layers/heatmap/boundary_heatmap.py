@@ -63,7 +63,7 @@ class BoundaryHeatmap(Layer):
     Raises:
         LayerError: no contours for that many landmarks, or one of a landmark that is not there.
 
-    Source: Wang, Bo, Fuxin, Adaptive Wing Loss, ICCV 2019, section 6, after Wu et al., Look at
+    Source: Wang, Bo, Fuxin, Adaptive Wing Loss, ICCV 2019, after Wu et al., Look at
     Boundary, CVPR 2018.
 
     Surprises: the authors' data code draws the curves into an 8-bit picture and takes distances to

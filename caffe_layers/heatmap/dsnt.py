@@ -26,7 +26,7 @@ class DSNT(Layer):
         LayerError: no spatial axis or more than 3.
 
     Source: Nibali et al., Numerical Coordinate Regression with Convolutional Neural Networks,
-    2018, equation 6. A place y is pixel ((y + 1)·S - 1)/2.
+    2018. A place y is pixel ((y + 1)·S - 1)/2.
     """
 
     def setup(self, *bottom_shapes: Shape) -> None:

@@ -46,7 +46,7 @@ class SoftArgmax(Layer):
     Raises:
         LayerError: no spatial axis or more than 3; channels that depth does not divide.
 
-    Source: Sun et al., Integral Human Pose Regression, ECCV 2018, equation 3; Nibali et al. 2018
+    Source: Sun et al., Integral Human Pose Regression, ECCV 2018; Nibali et al. 2018
     for the convention DSNT.
 
     Surprises: the softmax subtracts the maximum first, so any β is safe; its gradient is the whole

@@ -40,7 +40,7 @@ class WeightedLossMap(Layer):
     Raises:
         LayerError: a bottom without four axes; a size that is even or below 1.
 
-    Source: Wang, Bo, Fuxin, Adaptive Wing Loss, ICCV 2019, equations 6 and 7.
+    Source: Wang, Bo, Fuxin, Adaptive Wing Loss, ICCV 2019.
     """
 
     def __init__(

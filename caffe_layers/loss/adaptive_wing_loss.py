@@ -45,7 +45,7 @@ class AdaptiveWingLoss(Layer):
         LayerError: bottoms that do not fit each other; ω, θ or ε not above 0.
 
     Source: Wang, Bo, Fuxin, Adaptive Wing Loss for Robust Face Alignment via Heatmap Regression,
-    ICCV 2019, equations 3 and 4. Its authors published no code of the loss; a much copied one
+    ICCV 2019. Its authors published no code of the loss; a much copied one
     divides by ω instead of ε and so jumps at θ.
 
     Surprises: a target above α - 1 makes the slope at d = 0 infinite; here it is 0 at d = 0 itself

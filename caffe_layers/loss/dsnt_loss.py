@@ -45,7 +45,7 @@ class DSNTLoss(Layer):
         LayerError: bottoms that do not fit each other; sigma not above 0.
 
     Source: Nibali et al., Numerical Coordinate Regression with Convolutional Neural Networks,
-    2018, equations 6 and 9 to 13; the variance in pixels is that of the authors' code dsntnn.
+    2018; the variance in pixels is that of the authors' code dsntnn.
 
     Surprises: at a joint in its place the distance has gradient 0. The maps are not normalised
     here: put SoftArgmax or a softmax in front.

@@ -36,7 +36,7 @@ class IntegralLoss(Layer):
     Raises:
         LayerError: bottoms that do not fit each other.
 
-    Source: Sun et al., Integral Human Pose Regression, ECCV 2018, section 3; the sum is divided by
+    Source: Sun et al., Integral Human Pose Regression, ECCV 2018; the sum is divided by
     N, the samples, not by joints or axes, as the authors' code does.
     """
 

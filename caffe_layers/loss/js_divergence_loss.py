@@ -35,7 +35,7 @@ class JSDivergenceLoss(Layer):
         LayerError: bottoms that do not fit each other.
 
     Source: Lin, Divergence Measures Based on the Shannon Entropy, 1991; as regularisation of
-    heatmaps, Nibali et al. 2018, equation 12.
+    heatmaps, Nibali et al. 2018.
 
     Surprises: JSRegularizationLoss, the legacy layer, leaves out every pixel where either map is
     next to 0 and so gives 0 for maps that do not overlap, where this gives ln 2.

@@ -39,7 +39,7 @@ class MPJPELoss(Layer):
     Raises:
         LayerError: bottoms that do not fit each other; a root that is no joint.
 
-    Source: Ionescu et al., Human3.6M, 2014, equation 8 (protocol 1).
+    Source: Ionescu et al., Human3.6M, 2014.
 
     Surprises: Joint3DSquareRootLoss, the legacy layer, gives the same value but by default the
     gradient of the squared distance.

@@ -46,7 +46,7 @@ class TemporalConsistencyLoss(Layer):
         LayerError: axes that are not there or the same; labels or cont not one per place; τ not
             above 0; no labels in spite of edge_aware.
 
-    Source: Farha and Gall, MS-TCN, CVPR 2019, equations 8 to 10, with τ = 4 and weight 0.15.
+    Source: Farha and Gall, MS-TCN, CVPR 2019, with τ = 4 and weight 0.15.
 
     Surprises: total variation pulls at true changes of class too; edge_aware spares them.
     """

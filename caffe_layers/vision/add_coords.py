@@ -34,8 +34,8 @@ class AddCoords(Layer):
         LayerError: bottoms that do not fit each other.
 
     Source: Liu et al., An Intriguing Failing of Convolutional Neural Networks and the CoordConv
-    Solution, NeurIPS 2018; with the boundary, Wang, Bo, Fuxin, Adaptive Wing Loss, ICCV 2019,
-    section 6. The single column of a map 1 pixel wide is 0.
+    Solution, NeurIPS 2018; with the boundary, Wang, Bo, Fuxin, Adaptive Wing Loss, ICCV 2019.
+    The single column of a map 1 pixel wide is 0.
     """
 
     bottom_count = (1, 2)

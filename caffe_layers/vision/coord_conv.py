@@ -51,7 +51,7 @@ class CoordConv(Layer):
         LayerError: fields that contradict each other, bottoms that do not fit.
 
     Source: Liu et al., NeurIPS 2018; the stacked hourglass of Wang, Bo, Fuxin, Adaptive Wing Loss,
-    ICCV 2019, section 6, has the radius everywhere and the boundary from the second stage on.
+    ICCV 2019, has the radius everywhere and the boundary from the second stage on.
     """
 
     bottom_count = (1, 2)
