@@ -40,6 +40,7 @@ def load_trainer(
     stages: Sequence[str] = (),
     device: torch.device | None = None,
     feed: Feed | None = None,
+    workers: int | None = None,
     make: Callable[[Graph], FedNet] | None = None,
     observer: Observer = lambda event: None,
     requested: Callable[[], Action | None] = lambda: None,
@@ -58,6 +59,7 @@ def load_trainer(
         stages: NetState stages of the train net, beside those of the files.
         device: where to compute; the CPU if not given.
         feed: gives the blobs of a train net's Input layers.
+        workers: how many processes read ahead for each net, as for `fed_net`; 0 with debug_info.
         make: makes a net that is fed from each Graph, in place of `fed_net` on `device`.
         observer: told of everything that happens.
         requested: asked again and again whether to stop or snapshot.
@@ -71,17 +73,17 @@ def load_trainer(
     settings = _settings(solver, dialect)
     seed = _prepare(settings, ranks)
     nets = SolverNets(settings, dialect, lambda text: observer(Note("solver.cpp:102", text)))
+    workers = 0 if settings.debug_info else workers
     build: Callable[..., FedNet] = partial(fed_net, gradient=dialect.gradient, device=device)
     build = build if make is None else partial(_made, make)
     graph = nets.train(level=level, stages=stages)
-    train = build(graph, feed=feed, rank=ranks.rank, ranks=ranks.count)
-    tests = [build(g) for g in nets.tests()] if ranks.rank == 0 else []
+    train = build(graph, feed=feed, workers=workers, rank=ranks.rank, ranks=ranks.count)
+    tests = [build(g, workers=workers) for g in nets.tests()] if ranks.rank == 0 else []
     _fill(train, tests, _named(weights, settings), observer)
     set_up_computing(train, speed, ranks=ranks, observer=observer)
-    for fed in tests:
-        set_up_computing(fed, replace(speed, compiled=False))
+    _set_up_tests(tests, speed)
     ranks.part_ways(seed)
-    return Trainer(
+    trainer = Trainer(
         settings,
         train,
         make_solver(settings, train.net),
@@ -91,6 +93,7 @@ def load_trainer(
         ranks=ranks,
         backward=backward_of(speed.amp, device),
     )
+    return weighed_as_asked(trainer, compiled=speed.compiled)
 
 
 def make_solver(settings: Settings, net: Net) -> Solver:
@@ -134,6 +137,11 @@ def _rule_options(cls: type[Solver], settings: Settings) -> dict[str, Any]:
     return {name: getattr(settings, name) for name in names}
 
 
+def _set_up_tests(tests: Sequence[FedNet], speed: Speed) -> None:
+    for fed in tests:
+        set_up_computing(fed, replace(speed, compiled=False))
+
+
 def _prepare(settings: Settings, ranks: Ranks) -> int:
     """Make the folder of the snapshots, seed torch; returns the seed that all ranks share."""
     if settings.snapshot or settings.snapshot_after_train:
@@ -167,6 +175,8 @@ def _fill(
         observer(Note("caffe.cpp:155", f"Finetuning from {name}"))
     if weights:
         report = load_weights(train.net, *weights)
+        for name in report.unused:
+            observer(Note("net.cpp:744", f"Ignoring source layer {name}"))
         if report.complete:  # else a warning has said it all
             observer(Note("caffe.cpp:156", str(report)))
     for test in tests:

@@ -177,7 +177,16 @@ class Trainer:
         skipped = self.backward.update(self.solver)
         if skipped is not None:
             self.observer(Caution(f"iteration {iteration}: {skipped}"))
+        self._say_clipping(display)
         self.observer(Stepped(iteration, loss, smoothed, rate))
+
+    def _say_clipping(self, display: bool) -> None:
+        """Say that gradients were clipped: as Caffe does each time, on a GPU when displaying."""
+        norm = self.solver.gradient_norm
+        if norm is not None and (display or norm.device.type == "cpu"):
+            line = self.solver.clipping()
+            if line is not None:
+                self.observer(Note("sgd_solver.cpp:101", line))
 
     def _accumulate(self, *, in_detail: bool) -> tuple[float, dict[str, Tensor]]:
         """Loss averaged and gradients summed over iter_size passes; the last pass's outputs."""

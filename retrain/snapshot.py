@@ -126,10 +126,12 @@ def restore_snapshot(subject: Subject, path: str, observer: Observer) -> None:
         WeightError: its weights do not read.
     """
     settle(path)
+    observer(Note("solver.cpp:300", f"Restoring previous solver status from {path}"))
     state = read_state(path)
     net = subject.train.net
     params = [blob.tensor for blob in net.learnable()]
     blobs = [torch.tensor(blob) for blob in state.history]
+    observer(Note("sgd_solver.cpp:318", "SGDSolver: restoring history"))
     subject.solver.restore(state.iteration, params, blobs)
     subject.policy.current_step = state.current_step
 

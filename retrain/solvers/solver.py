@@ -64,6 +64,8 @@ class Solver(torch.optim.Optimizer):
         """How many updates this solver has made; restored with a snapshot."""
         self.updates_into_grad = False
         """Whether a step leaves in `.grad` what it took from the weight, as Caffe does in diff."""
+        self.gradient_norm: Tensor | None = None
+        """L2 norm of all gradients of the last step, before clipping; None where none is done."""
         super().__init__(
             params,
             {"lr": lr, "weight_decay": weight_decay, "lr_mult": 1.0, "decay_mult": 1.0, **rule},
@@ -104,6 +106,16 @@ class Solver(torch.optim.Optimizer):
                     _into_grad(weights, updates)
         self.iteration += 1
         return loss
+
+    def clipping(self) -> str | None:
+        """Caffe's line about the last step if it clipped the gradients; a GPU is waited for."""
+        norm = 0.0 if self.gradient_norm is None else self.gradient_norm.item()
+        if norm <= self.clip_gradients or self.gradient_norm is None:
+            return None
+        return (
+            f"Gradient clipping: scaling down gradients (L2 norm {norm:g} > "
+            f"{self.clip_gradients:g}) by scale factor {self.clip_gradients / norm:g}"
+        )
 
     def set_rate(self, rate: float) -> None:
         """Make `rate` the learning rate of every group; each multiplies it by its lr_mult."""
@@ -161,6 +173,7 @@ class Solver(torch.optim.Optimizer):
             return average
         norms = torch._foreach_norm(gradients)
         norm = torch.stack([n.to(norms[0].device) for n in norms]).norm()
+        self.gradient_norm = norm
         return torch.where(norm > self.clip_gradients, self.clip_gradients / norm, 1.0) * average
 
     def _rests(self, weight: Tensor, group: Group) -> bool:
