@@ -69,6 +69,11 @@ FLAGS = (
         default="all",
         choices=("all", "jsonl", "tensorboard", "none"),
     ),
+    Flag(
+        "weighting",
+        "weigh the net's losses in place of their loss_weight: cov, uncertainty, gradnorm, …",
+        "NAME[:KEY=VALUE,…]",
+    ),
     Flag("log_dir", "write the log into a file in this folder, too", "FOLDER"),
     Flag("forward_only", "no backward passes"),
     Flag(
@@ -96,6 +101,7 @@ FLAGS = (
         (),
     ),
     Flag("fixes", "mend defects of the legacy layers: all, none or names", "NAME,NAME", _names),
+    Flag("workers", "processes that read data ahead (default: as many as it takes)", "N", int),
     Flag("allow_python", "run the classes that layers of type Python name"),
     Flag("debug", "show the traceback of an error"),
     Flag("help", "show this help"),

@@ -56,7 +56,7 @@ class NetFeed:
         self._device = device
         self._more = more
         self._workers = 0 if reading.empty else workers
-        self._pace = _Pace()
+        self._pace = Pace()
         self._ahead: ReadAhead | None = None
         self.waited = 0.0
         """Seconds for which the net had to wait for its batches."""
@@ -141,10 +141,15 @@ class NetFeed:
             self._workers = 0
 
 
-class _Pace:
-    """Whether reading holds a run up so much that workers are worth their start."""
+class Pace:
+    """Whether reading holds a run up so much that workers are worth their start.
 
-    def __init__(self) -> None:
+    Args:
+        warm_up: called when they soon may be.
+    """
+
+    def __init__(self, warm_up: Callable[[], object] = warm_up) -> None:
+        self._warm_up = warm_up
         self._reading = 0.0
         self._rest = 0.0
         self._last_end: float | None = None
@@ -160,7 +165,7 @@ class _Pace:
         self._last_end = end
         if self._reading > _WARM_UP_AT * _WORTH_SECONDS and not self._warm:
             self._warm = True
-            warm_up()
+            self._warm_up()
         if self._reading < _WORTH_SECONDS:
             return None
         needed = math.ceil(self._reading / max(self._rest, 1e-9))

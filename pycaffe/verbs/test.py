@@ -32,6 +32,7 @@ FLAGS = (
     "gradient",
     "fixes",
     "rewrite",
+    "workers",
     "allow_python",
 )
 
@@ -56,11 +57,12 @@ def run(options: Namespace) -> int:
         graph = dialect.graph(
             dialect.read(options.model), phase="TEST", level=level, stages=options.stage
         )
-        fed = fed_net(graph, gradient=dialect.gradient, device=device)
+        fed = fed_net(graph, gradient=dialect.gradient, device=device, workers=options.workers)
         load_weights(fed.net, *options.weights)
         observer(Note("caffe.cpp:281", f"Running for {options.iterations} iterations."))
         with in_background(fed.net.layers.values()):
             _score(fed, options.iterations, observer)
+        fed.close()
     return 0
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from argparse import Namespace
+from dataclasses import replace
 
 from converter.message import write_text
 from converter.schema import Schema
@@ -36,6 +37,7 @@ FLAGS = (
     "amp",
     "compile",
     "channels_last",
+    "weighting",
     "event_files",
     "log_dir",
     "fork",
@@ -44,6 +46,7 @@ FLAGS = (
     "gradient",
     "fixes",
     "rewrite",
+    "workers",
     "allow_python",
 )
 
@@ -86,6 +89,8 @@ def _train(options: Namespace, ranks: Ranks) -> None:
     ):
         dialect = dialect_of(options)
         settings = read_settings(options.solver, fork=dialect.fork, protos=dialect.protos)
+        if options.weighting:
+            settings = replace(settings, weighting=options.weighting)
         device = device_of_rank(options, settings, ranks, observer)
         if ranks.count > 1:
             text = f"{ranks.count} processes train together, an iteration takes a batch of each"
@@ -98,6 +103,7 @@ def _train(options: Namespace, ranks: Ranks) -> None:
             level=options.level,
             stages=options.stage,
             device=device,
+            workers=options.workers,
             observer=observer,
             requested=requested,
             ranks=ranks,
