@@ -91,7 +91,8 @@ class Curves:
         for bottom in self._weights[0][layer]:
             series = [weights[layer][bottom] for weights in self._weights]
             axes.plot(self._iterations, series, label=bottom, linewidth=1)
-        axes.set_yscale("log")
+        if all(value > 0 for weights in self._weights for value in weights[layer].values()):
+            axes.set_yscale("log")
         axes.legend()
         part = "" if alone else f"_{layer.replace('/', '_')}"
         figure.savefig(f"{self._prefix}_adaptive_weights{part}.png")

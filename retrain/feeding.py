@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
 from caffe_layers.layer import Gradient
-from caffe_layers.position import get_positions, set_positions
+from caffe_layers.position import HasPosition, get_positions, set_positions
 from converter.feed_split import split_feed
 from converter.graph import Graph
 from converter.net import Net, build_net
@@ -27,6 +27,21 @@ Feed = Callable[[], Mapping[str, Tensor]]
 One with `get_state` and `set_state` (`caffe_layers.position`) is taken up where it stood when a
 run is resumed.
 """
+
+
+class LossWeighting(HasPosition, Protocol):
+    """Makes one scalar of a net's losses; `retrain.weighting.WeighedLosses` is one."""
+
+    @property
+    def name(self) -> str:
+        """What it is called in logs and curves."""
+
+    @property
+    def weights(self) -> Mapping[str, float]:
+        """The last weights by loss."""
+
+    def objective(self, made: Pass) -> Tensor:
+        """The scalar to differentiate."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +72,8 @@ class FedNet:
         """What computes a batch: the net, or the net as `retrain.computing` has it run."""
         self.batch: Mapping[str, Tensor] = {}
         """The blobs of the last pass, as the feed gave them."""
+        self.weighting: LossWeighting | None = None
+        """What weighs the losses in place of their loss_weights, if anything does."""
 
     @property
     def nets(self) -> list[Net]:
@@ -80,7 +97,7 @@ class FedNet:
 
     def get_state(self) -> dict[str, Any]:
         """Where its layers and its feed stand in data and sequences, as plain data."""
-        return get_positions({**layers_of(self.net), FEED: self.feed})
+        return get_positions(self._parts)
 
     def set_state(self, state: Mapping[str, Any]) -> None:
         """Go on where `get_state` was asked.
@@ -88,7 +105,11 @@ class FedNet:
         Raises:
             DataError: the data or the layers have become others; what fits is taken up.
         """
-        set_positions({**layers_of(self.net), FEED: self.feed}, state)
+        set_positions(self._parts, state)
+
+    @property
+    def _parts(self) -> dict[str, object]:
+        return {**layers_of(self.net), FEED: self.feed, "weighting": self.weighting}
 
     def shown(self, outputs: Mapping[str, Tensor]) -> list[Output]:
         """The outputs as plain numbers with their loss weights."""
@@ -101,7 +122,8 @@ class FedNet:
     def adaptive_weights(self) -> dict[str, dict[str, float]]:
         """The last weights of every layer that finds its own (`layer.weights`), by layer name.
 
-        Each weight goes by the name of the first bottom of its pair.
+        Each weight goes by the name of the first bottom of its pair. Those of `weighting` go by
+        the names of the losses, all under its own.
         """
         found = {}
         for node, layer in zip(self.net.plan.nodes, self.net.layers.values(), strict=True):
@@ -110,6 +132,8 @@ class FedNet:
                 values = weights.detach().flatten().tolist()
                 names = node.bottom_names[:: max(1, len(node.bottom_names) // len(values))]
                 found[node.key] = dict(zip(names, values, strict=False))
+        if self.weighting is not None:
+            found[self.weighting.name] = dict(self.weighting.weights)
         return found
 
 

@@ -19,7 +19,7 @@ from converter.weights import load_weights
 from .computing import PLAIN, Speed, set_up_computing
 from .distributed import ALONE, Ranks
 from .errors import SolverError
-from .events import Note, Observer
+from .events import Caution, Note, Observer
 from .feeding import FedNet, Feed, fed_net
 from .loop import Trainer
 from .nets import Dialect, SolverNets
@@ -29,6 +29,7 @@ from .signals import Action
 from .snapshot import make_folder, snapshot_prefix
 from .solvers.registry import find
 from .solvers.solver import Solver
+from .weighting import weighed_as_asked
 
 
 def load_trainer(
@@ -55,8 +56,7 @@ def load_trainer(
         solver: path of a solver prototxt, or its settings.
         weights: weight files to fine-tune from; not given, those of the solver's `weights`.
         dialect: how to read and build the nets.
-        level: NetState level of the train net.
-        stages: NetState stages of the train net, beside those of the files.
+        level, stages: NetState of the train net, its stages beside those of the files.
         device: where to compute; the CPU if not given.
         feed: gives the blobs of a train net's Input layers.
         workers: how many processes read ahead for each net, as for `fed_net`; 0 with debug_info.
@@ -73,15 +73,13 @@ def load_trainer(
     settings = _settings(solver, dialect)
     seed = _prepare(settings, ranks)
     nets = SolverNets(settings, dialect, lambda text: observer(Note("solver.cpp:102", text)))
-    workers = 0 if settings.debug_info else workers
-    build: Callable[..., FedNet] = partial(fed_net, gradient=dialect.gradient, device=device)
-    build = build if make is None else partial(_made, make)
+    build = _builder(settings, dialect, device, workers) if make is None else partial(_made, make)
     graph = nets.train(level=level, stages=stages)
-    train = build(graph, feed=feed, workers=workers, rank=ranks.rank, ranks=ranks.count)
-    tests = [build(g, workers=workers) for g in nets.tests()] if ranks.rank == 0 else []
+    train = build(graph, feed=feed, rank=ranks.rank, ranks=ranks.count)
+    tests = [build(g) for g in nets.tests()] if ranks.rank == 0 else []
     _fill(train, tests, _named(weights, settings), observer)
-    set_up_computing(train, speed, ranks=ranks, observer=observer)
-    _set_up_tests(tests, speed)
+    speed = _with_insight(speed, settings, observer)
+    _set_up([train, *tests], speed, ranks, observer)
     ranks.part_ways(seed)
     trainer = Trainer(
         settings,
@@ -94,6 +92,14 @@ def load_trainer(
         backward=backward_of(speed.amp, device),
     )
     return weighed_as_asked(trainer, compiled=speed.compiled)
+
+
+def _builder(
+    settings: Settings, dialect: Dialect, device: torch.device | None, workers: int | None
+) -> Callable[..., FedNet]:
+    """Builds fed nets; `debug_info` shows the layers that read, too, so they read here."""
+    workers = 0 if settings.debug_info else workers
+    return partial(fed_net, gradient=dialect.gradient, device=device, workers=workers)
 
 
 def make_solver(settings: Settings, net: Net) -> Solver:
@@ -137,7 +143,10 @@ def _rule_options(cls: type[Solver], settings: Settings) -> dict[str, Any]:
     return {name: getattr(settings, name) for name in names}
 
 
-def _set_up_tests(tests: Sequence[FedNet], speed: Speed) -> None:
+def _set_up(nets: Sequence[FedNet], speed: Speed, ranks: Ranks, observer: Observer) -> None:
+    """The train net, which is first, and test nets so that they compute at this speed."""
+    train, *tests = nets
+    set_up_computing(train, speed, ranks=ranks, observer=observer)
     for fed in tests:
         set_up_computing(fed, replace(speed, compiled=False))
 
@@ -150,6 +159,14 @@ def _prepare(settings: Settings, ranks: Ranks) -> int:
     if seed >= 0:
         torch.manual_seed(seed)
     return seed
+
+
+def _with_insight(speed: Speed, settings: Settings, observer: Observer) -> Speed:
+    """The speed, not compiled if debug_info is to look at every layer."""
+    if not (speed.compiled and settings.debug_info):
+        return speed
+    observer(Caution(f"{settings.label}: debug_info looks at every layer: the net is not compiled"))
+    return replace(speed, compiled=False)
 
 
 def _made(make: Callable[[Graph], FedNet], graph: Graph, **_: Any) -> FedNet:

@@ -222,7 +222,8 @@ class Trainer:
 
     def _objective(self, made: Pass) -> Tensor | None:
         """The scalar to differentiate: the one place where a weighting of the losses plugs in."""
-        return made.loss
+        weighting = self.train.weighting
+        return made.loss if weighting is None else weighting.objective(made)
 
     def _display(self, smoothed: float, outputs: dict[str, Tensor]) -> None:
         now = time.perf_counter()

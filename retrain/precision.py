@@ -82,6 +82,11 @@ def _rounded(forward: Forward, *bottoms: Tensor) -> Any:
 class Backward:
     """The backward passes and the update of an iteration, in float32 or bf16."""
 
+    @property
+    def scale(self) -> float:
+        """What gradients are multiplied by on their way."""
+        return 1.0
+
     def backward(self, scalar: Tensor) -> None:
         """Add the gradients of the scalar to those there are."""
         torch.autograd.backward(scalar)
@@ -113,6 +118,11 @@ class ScaledBackward(Backward):
 
     def __init__(self, device: str) -> None:
         self._scaler = torch.amp.GradScaler(device)
+
+    @property
+    def scale(self) -> float:
+        """The scale of the next backward pass."""
+        return self._scaler.get_scale()
 
     def backward(self, scalar: Tensor) -> None:
         """Add the scaled gradients of the scalar to those there are."""

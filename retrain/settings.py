@@ -16,7 +16,7 @@ from converter.upgrade import upgrade_solver
 from .errors import SolverError
 from .policies import fields_of
 
-_OWN = ("record", "file", "unknown")
+_OWN = ("record", "file", "unknown", "weighting")
 
 
 @dataclass(frozen=True)
@@ -26,12 +26,14 @@ class Settings:
     Rate policies read the fields they need from `record`, where "was it set" is kept. `file` is
     the solver file, if there is one; `unknown` has a line for each field that neither the schema
     nor the rate policy knows. `layer_wise_reduce` has no effect: gradients of several processes
-    are always reduced while others are computed.
+    are always reduced while others are computed. `weighting` is the command's, before that of a
+    `weighting { }` block, which `retrain.weighting_choice` reads from `record`.
     """
 
     record: Record
     file: Path | None = None
     unknown: tuple[str, ...] = ()
+    weighting: str = ""
     net: str = ""
     net_param: Record | None = None
     train_net: str = ""
@@ -93,7 +95,7 @@ def settings_of(record: Record, file: Path | None = None) -> Settings:
     """
     names = {field.name for field in fields(Settings)} - set(_OWN)
     given = {name: record[name] for name in names if name in record}
-    used = fields_of(record.get("lr_policy", ""))
+    used = {*fields_of(record.get("lr_policy", "")), "weighting"}
     unused = tuple(field for field in record.unknown if field.name not in used)
     unknown = tuple(unknown_fields(replace(record, unknown=unused)))
     settings = Settings(record, file, unknown, **given)
@@ -123,6 +125,12 @@ def read_settings(
 
 
 def _check(settings: Settings) -> None:
+    layers = [f for f in settings.record.unknown if f.name in ("layer", "layers")]
+    if layers and "base_lr" not in settings.record:
+        raise SolverError(
+            f"{settings.label}: no solver file: it has layers. A solver file names the net's file, "
+            f'as in net: "{settings.label}"'
+        )
     if not settings.lr_policy:
         raise SolverError(f'{settings.label}: lr_policy is not set; add lr_policy: "fixed"')
     for name in ("average_loss", "iter_size"):

@@ -149,7 +149,7 @@ class GradientWeighting(Weighting):
 
     Each call costs one backward pass per loss from its top down to `shared`. The weights multiply
     the losses, so that they act on the heads above `shared` as well. If a gradient is not finite,
-    as in half precision, the last weights stay.
+    the last weights stay.
     """
 
     needs_shared = True
@@ -157,7 +157,10 @@ class GradientWeighting(Weighting):
     def __init__(self) -> None:
         super().__init__()
         self.gradient_scale = 1.0
-        """What losses are multiplied by on the way to `shared`, as with a GradScaler."""
+        """What losses are multiplied by on the way to `shared`, as with a GradScaler.
+
+        Where that leaves the range of half precision, they go again without it.
+        """
 
     @abstractmethod
     def compare(self, products: Tensor, values: Tensor) -> Tensor:
@@ -178,11 +181,12 @@ class GradientWeighting(Weighting):
             raise self.error("needs `shared`: a blob that all losses depend on, or parameters")
         places = [shared] if isinstance(shared, Tensor) else list(shared)
         ordered = [_scalar(losses[name]) for name in self.names]
-        products = gramian(ordered, places, self.gradient_scale)
-        if not bool(torch.isfinite(products).all()):
-            return self.last_weights
-        with torch.no_grad():
-            return of_first_rank(self.compare(products, values))
+        for scale in dict.fromkeys((self.gradient_scale, 1.0)):
+            products = gramian(ordered, places, scale)
+            if bool(torch.isfinite(products).all()):
+                with torch.no_grad():
+                    return of_first_rank(self.compare(products, values))
+        return self.last_weights
 
 
 class ResidualWeighting(Weighting):

@@ -24,6 +24,7 @@ from ..errors import UsageError
 from ..launch import leave_with_parent, run_together
 from ..surroundings import dialect_of, warnings_to, watcher
 
+GROUP = "training"
 FLAGS = (
     "solver",
     "weights",
