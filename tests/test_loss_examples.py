@@ -13,6 +13,7 @@ import torch
 from layer_case import make
 from torch import Tensor
 
+from caffe_layers.integral._cube_softmax import cube_softmax
 from caffe_layers.layer import as_tuple
 
 FILE = Path(__file__).parent / "golden" / "loss_examples.json"
@@ -73,6 +74,26 @@ class TestAdaptiveWeightEucLoss:
     def test_each_pair_by_itself(self) -> None:
         found = [make("AdaptiveWeightEucLoss")(*pairs(5)[i : i + 2]) for i in range(0, 10, 2)]
         near(torch.stack(found), ADAPTIVE["I1_5"]["per_pair"])
+
+    @pytest.mark.parametrize("case", ["H1", "I1_4", "I1_5"])
+    def test_mean_errors(self, case: str) -> None:
+        near(1 / wide(ADAPTIVE[case]["weights"]), ADAPTIVE[case]["absmean"])
+
+    def test_gradient_is_of_degree_0(self) -> None:
+        bottoms = pairs(1)
+        loss, gradient = losses_and_gradient("AdaptiveWeightEucLoss", bottoms)
+        along = (gradient * (bottoms[0] - bottoms[1])).sum()
+        near(along, ADAPTIVE["euler"]["code"])
+        near(along, 2 * ADAPTIVE["euler"]["loss_pair0"])
+        near(loss, ADAPTIVE["euler"]["true"])
+
+    def test_a_perfect_pair_counts_nothing_where_caffe_had_nan(self) -> None:
+        pred, truth, _, other = pairs(2)
+        layer = make("AdaptiveWeightEucLoss")
+        near(layer(pred, truth, other, other), ADAPTIVE["H1"]["per_pair"][0])
+        near(layer.weights[0], ADAPTIVE["perfect_pair1"]["weights"][0])
+        assert math.isinf(ADAPTIVE["perfect_pair1"]["weights"][1])
+        assert float(layer.weights[1]) == 0
 
     def test_residual_of_a_pair_ten_times_as_large(self) -> None:
         pred, truth, *other = pairs(2)
@@ -148,6 +169,16 @@ class TestAnchorLoss:
         after = ANCHOR["neg_g0.5"]["loss"]
         near(torch.stack(found), [ANCHOR["ce_warmup"], ANCHOR["ce_warmup"], after])
         near(make("AnchorLoss", warm_up=2).eval()(LOGITS, TARGET), after)
+        near(found[0], ANCHOR["official_warmup_default_epoch0"])
+
+    def test_scores_terms_and_anchors(self) -> None:
+        aux, q = ANCHOR["aux"], LOGITS.sigmoid()
+        near(q, aux["q"])
+        own = wide(aux["qs_pos"])  # the margin is taken off already
+        background = (torch.arange(4) != TARGET[:, None]).double()
+        near((1 + q - own) ** 0.5, aux["m_neg"])
+        loss = (background * wide(aux["m_neg"]) + 1 - background) * wide(aux["bce"])
+        near(make("AnchorLoss")(LOGITS, TARGET), (loss.sum() / 2).tolist())
 
 
 class TestAnchorPoseLoss:
@@ -350,6 +381,25 @@ class TestIntegralRegression:
         near(gradient[0, 0], POSE["d_x_d_logits_true"])
         near(gradient.sum(), POSE["sum_true"])
 
+    def test_legacy_gradient_has_the_diagonal_only(self) -> None:
+        bins = torch.arange(3).double().expand(2, 2, 3).reshape(1, 1, 12)
+        x = VOLUME.reshape(1, 1, 12).clone().requires_grad_()
+        place = (cube_softmax(x, "legacy") * (bins + 0.5) / 3).sum()
+        (gradient,) = torch.autograd.grad(place, x)
+        near(gradient.reshape(2, 2, 3), POSE["d_x_d_logits_wan_diag_only"])
+        near(gradient.sum(), POSE["sum_diag"])
+        true = wide(POSE["d_x_d_logits_true"]).flatten()
+        cosine = torch.cosine_similarity(gradient.flatten(), true, dim=0)
+        near(cosine, POSE["cosine_true_vs_diag"])
+
+    def test_legacy_gradient_goes_to_the_first_map(self) -> None:
+        case = POSE["wan_numcoord"]
+        maps = wide(case["heatmaps"])[None].requires_grad_()
+        places = make("DeepHumanModelNumericalCoordinateRegression")(maps)
+        near(places.detach().reshape(2, 2), case["forward_xy"])
+        (gradient,) = torch.autograd.grad(places, maps, wide(case["top_diff"]).reshape(1, 4))
+        near(gradient[0], case["code_grad"])
+
     def test_integral_of_normalised_maps(self) -> None:
         case = POSE["wan_numcoord"]
         maps = wide(case["heatmaps"])[None].requires_grad_()
@@ -473,6 +523,16 @@ class TestJointRegressionAndClassification:
         found = layer(self.value, self.wanted, self.logits, self.labels)
         keys = ("total_mse_ce_015tmse", "mse", "ce", "tmse")
         near(torch.stack(found), [JOINT[key] for key in keys])
+
+    def test_switches(self) -> None:
+        found = self.logits.argmax(1)
+        near(found.double(), JOINT["argmax"])
+        assert int((found.diff() != 0).sum()) == JOINT["n_switches_pred"]
+        assert int((self.labels.diff() != 0).sum()) == JOINT["n_switches_true"]
+        one_hot = torch.nn.functional.one_hot(self.labels.long(), 3).double()
+        certain = (one_hot * 1e3).requires_grad_()
+        layer = make("TemporalConsistencyLoss", form="TV_L1")
+        near(layer(certain).detach(), JOINT["tv_of_target"])
 
     def test_binary_cross_entropy_for_contrast(self) -> None:
         one_hot = torch.nn.functional.one_hot(self.labels.long(), 3).double()

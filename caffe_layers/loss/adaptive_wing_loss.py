@@ -6,6 +6,7 @@ from math import log
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from ..layer import Layer, Shape
 from ..precision import wide
@@ -82,14 +83,18 @@ class AdaptiveWingLoss(Layer):
         target = wide(t.detach()).reshape(p.shape)
         error = (wide(p) - target).abs()
         power = self.alpha - target
-        at_bend = torch.exp(power * log(self.theta / self.epsilon))  # (θ/ε)^(α - t)
-        slope = self.omega * power * at_bend / (1 + at_bend) / self.theta
-        offset = self.theta * slope - self.omega * torch.log1p(at_bend)
-        curved = (error > 0) & (error < self.theta)
-        inside = error.where(curved, self.theta) / self.epsilon  # no power of 0: its slope may be ∞
-        curve = self.omega * torch.log1p(inside.pow(power))
-        line = (slope * error - offset).where(error > 0, 0)
-        terms = torch.where(curved, curve, line)
+        at_bend = power * log(self.theta / self.epsilon)
+        slope = self.omega / self.theta * power * at_bend.sigmoid()
+        least = torch.finfo(error.dtype).tiny  # the logarithm of 0 is -∞
+        inside = error.clamp(least, self.theta).log() - log(self.epsilon)
+        curve = self.omega * _softplus(power * inside)
+        line = slope * (error - self.theta) + self.omega * _softplus(at_bend)
+        terms = torch.where(error < self.theta, curve, line)
         if weights is not None:
             terms = terms * weights.detach().reshape(p.shape)
         return terms.mean()
+
+
+def _softplus(x: Tensor) -> Tensor:
+    """ln(1 + exp(x)): with x = a·ln(b) this is ln(1 + b^a), without a power in either pass."""
+    return functional.softplus(x, threshold=50)

@@ -14,10 +14,8 @@ from ..precision import wide
 from ..registry import layer
 from ..shapes import canonical_axis
 from ._labels import check_labels, check_places
+from ._modulator import modulator
 from ._normalizer import Normalization, normalizer
-
-LEAST = 1e-6
-"""The least base of the modulator: below it the power's derivative would leave float32."""
 
 
 @layer("AnchorLoss", "anchor_loss_param")
@@ -65,7 +63,7 @@ class AnchorLoss(Layer):
     Surprises: warm-up changes the scale of the loss too, about threefold with 4 classes. Calls are
     counted, not iterations: with iter_size each iteration has several. In the TEST phase nothing
     warms up. The base of the power is
-    kept above 1e-6, which takes effect only without margin.
+    kept above 1e-6 where it might be less: with γ below 1 and without margin.
     """
 
     bottom_count = (2, 2)
@@ -142,11 +140,12 @@ class AnchorLoss(Layer):
         of_target, of_background = self._anchors(logits.detach().sigmoid(), label, is_target)
         easy = logits.where(~is_target, -logits).sigmoid()  # 1 - q_c, and q_k
         base = easy + torch.where(is_target, of_target, 1 - of_background)
-        modulator = base.clamp(min=LEAST).pow(self.gamma)
+        bounded = self.margin > 0 and self.static_anchor is None
+        factor = modulator(base, self.gamma, bounded=bounded)
         if self.anchor != "BOTH":
             modulated = is_target if self.anchor == "TARGET" else ~is_target
-            modulator = modulator.where(modulated, 1)
-        return (modulator * losses).sum(self.axis, keepdim=True)
+            factor = factor.where(modulated, 1)
+        return (factor * losses).sum(self.axis, keepdim=True)
 
     def _anchors(self, q: Tensor, label: Tensor, is_target: Tensor) -> tuple[Tensor, Tensor]:
         """The anchors q* of the target and of the background."""

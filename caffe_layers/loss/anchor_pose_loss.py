@@ -9,10 +9,8 @@ from ..layer import Layer, Shape
 from ..precision import wide
 from ..registry import layer
 from ._fitting import check_alike, check_maps
+from ._modulator import modulator
 from ._normalizer import Normalization, normalizer
-
-LEAST = 1e-6
-"""The least base of the modulator: below it the power's derivative would leave float32."""
 
 
 @layer("AnchorPoseLoss", "anchor_pose_loss_param")
@@ -85,7 +83,7 @@ class AnchorPoseLoss(Layer):
         q = x.sigmoid()
         best = q.detach().masked_fill(p <= self.disc, -1).amax(-1, keepdim=True)
         anchor = (best - self.margin).clamp(min=0)
-        modulator = (1 + q - anchor).clamp(min=LEAST).pow(self.gamma)
+        factor = modulator(q + (1 - anchor), self.gamma, bounded=self.margin > 0)
         hard = (p == 0) & (best >= 0)
         divisor = normalizer(self.normalization, places=x.numel(), items=x.shape[0], valid=None)
-        return (modulator.where(hard, 1) * losses).sum() / divisor
+        return (factor.where(hard, 1) * losses).sum() / divisor

@@ -43,7 +43,7 @@ def with_coordinates(x: Tensor, boundary: Tensor | None, with_r: bool) -> Tensor
     planes = [column, row]
     if with_r:
         radius = (column.square() + row.square()).sqrt()
-        planes.append(radius / radius.amax().clamp(min=torch.finfo(x.dtype).tiny))
+        planes.append(radius / radius.amax((0, 1)).clamp(min=torch.finfo(x.dtype).tiny))
     channels = [x, torch.stack(planes).expand(batch, -1, -1, -1)]
     if boundary is not None:
         on_boundary = boundary.detach()[:, -1:] > BOUNDARY
