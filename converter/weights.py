@@ -29,6 +29,7 @@ from .wire import Array
 
 _HDF5_SUFFIXES = (".h5", ".hdf5")
 _NO_WEIGHTS = {
+    b"\x08": "a solver state, which --snapshot takes; the weights are in the .caffemodel beside it",
     b"version https://git-lfs": "a Git LFS pointer; fetch the file itself with `git lfs pull`",
     b"<": "a web page, not the file it offers; download the file itself",
     b"PK\x03\x04": "a zip archive (or a torch or numpy file)",

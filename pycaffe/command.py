@@ -19,6 +19,9 @@ from .script import is_script, run_script
 
 GOOD, FAILED_RUN, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 _VERBS = Path(__file__).with_name("verbs")
+_OTHERS = "nets and weights"
+_GROUPS = ("training", _OTHERS, "data", "legacy scripts and files")
+_FIRST = ("train", "test", "time")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -98,19 +101,42 @@ def purpose(name: str) -> str:
     return docstring.splitlines()[0].partition(": ")[2].rstrip(".")
 
 
+def group(name: str) -> str:
+    """Which verbs a verb is shown with: its module's GROUP, read without importing it."""
+    source = (_VERBS / f"{name}.py").read_text(encoding="utf-8")
+    for line in ast.parse(source).body:
+        if isinstance(line, ast.Assign) and ast.unparse(line.targets[0]) == "GROUP":
+            return str(ast.literal_eval(line.value))
+    return _OTHERS
+
+
 def _overview() -> str:
-    rows = [f"  {name:<18} {purpose(name)}" for name in verb_names()]
+    names = verb_names()
+    width = max(map(len, names)) + 1
+    rows: list[str] = []
+    for title in sorted({group(name) for name in names}, key=_group_order):
+        verbs = sorted((name for name in names if group(name) == title), key=_verb_order)
+        rows += [f"{title}:", *(f"  {verb:<{width}} {purpose(verb)}" for verb in verbs), ""]
     return "\n".join(
         (
             "usage: caffe VERB --FLAG=VALUE …",
             "",
-            *rows,
+            *rows[:-1],
             "",
             "`caffe VERB --help` shows its flags, for example:",
             "  caffe train --solver=examples/prototxt/lenet/solver.prototxt",
             "`caffe SCRIPT.py …` runs a Python script whose `import caffe` finds this package.",
         )
     )
+
+
+def _group_order(title: str) -> tuple[int, str]:
+    """The known groups in their order, then those that others make."""
+    return (_GROUPS.index(title) if title in _GROUPS else len(_GROUPS), title)
+
+
+def _verb_order(name: str) -> tuple[int, str]:
+    return (_FIRST.index(name) if name in _FIRST else len(_FIRST), name)
 
 
 def _mention_idle(name: str, verb: ModuleType, options: Namespace) -> None:

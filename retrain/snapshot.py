@@ -132,7 +132,10 @@ def restore_snapshot(subject: Subject, path: str, observer: Observer) -> None:
     params = [blob.tensor for blob in net.learnable()]
     blobs = [torch.tensor(blob) for blob in state.history]
     observer(Note("sgd_solver.cpp:318", "SGDSolver: restoring history"))
-    subject.solver.restore(state.iteration, params, blobs)
+    try:
+        subject.solver.restore(state.iteration, params, blobs)
+    except SolverError as error:
+        raise SolverError(f"{path}: {error}") from error
     subject.policy.current_step = state.current_step
 
     def say(text: str) -> None:

@@ -179,7 +179,11 @@ def test_without_arguments_there_is_short_help(capsys: pytest.CaptureFixture[str
     assert [re.search(rf"^  {verb} ", shown, re.M) is not None for verb in verb_names()] == [
         True
     ] * len(verb_names())
-    assert len(shown.splitlines()) < 20
+    assert len(shown.splitlines()) < len(verb_names()) + 20
+    assert max(map(len, shown.splitlines())) <= 100
+    groups = re.findall(r"^(\w.*):$", shown, re.M)
+    assert [groups[0], groups[-1]] == ["training", "legacy scripts and files"]
+    assert re.search(r"^training:\n  train .*\n  test .*\n  time ", shown, re.M)
 
 
 @pytest.mark.parametrize("verb", ["train", "test"])
@@ -217,6 +221,7 @@ def test_every_flag_of_a_verb_exists() -> None:
             "--sigint_effect wants stop or snapshot or none, found 'die'",
         ),
         (["train", "--solver=F", "--snapshot=S", "--weights=W"], "not both"),
+        (["train", f"--solver={ROOT}/examples/prototxt/lenet/lenet.prototxt"], "it has layers"),
         (["train", "F"], "unexpected argument 'F': flags look like --solver=FILE"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",

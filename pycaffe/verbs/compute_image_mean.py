@@ -19,6 +19,7 @@ from retrain.log import Log
 
 from ..flags import Flag
 
+GROUP = "data"
 ARGUMENTS = ("INPUT_DB", "[OUTPUT_FILE]")
 FLAGS = (Flag("backend", "what it is", "KIND", default="lmdb", choices=("lmdb", "leveldb")),)
 _EVERY = 10000

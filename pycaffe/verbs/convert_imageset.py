@@ -21,6 +21,7 @@ from retrain.log import Log
 
 from ..flags import Flag
 
+GROUP = "data"
 ARGUMENTS = ("ROOTFOLDER/", "LISTFILE", "DB_NAME")
 FLAGS = (
     Flag("gray", "treat images as grayscale ones", default=False),

@@ -14,6 +14,7 @@ from retrain.log import Log
 from ..cuda_driver import device_attributes
 from ..errors import UsageError
 
+GROUP = "training"
 FLAGS = ("gpu",)
 
 

@@ -13,6 +13,7 @@ from ..errors import UsageError
 from ..flags import Flag
 from ..foreign import HOME
 
+GROUP = "legacy scripts and files"
 ARGUMENTS = ("DIR",)
 FLAGS: tuple[Flag, ...] = ()
 TOOLS = (

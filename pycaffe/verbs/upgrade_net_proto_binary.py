@@ -9,6 +9,7 @@ from retrain.log import Log
 
 from .. import upgrading
 
+GROUP = "legacy scripts and files"
 ARGUMENTS = ("INPUT_CAFFEMODEL", "OUTPUT_CAFFEMODEL")
 FLAGS = upgrading.FLAGS
 

@@ -8,6 +8,7 @@ from converter.upgrade import upgrade_net
 
 from .. import upgrading
 
+GROUP = "legacy scripts and files"
 ARGUMENTS = ("INPUT_PROTOTXT", "OUTPUT_PROTOTXT")
 FLAGS = upgrading.FLAGS
 
