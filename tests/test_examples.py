@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -385,3 +386,50 @@ def test_lenet_deployed_has_the_trained_nets_layers() -> None:
     probabilities = deployed(data=torch.rand(3, 1, 28, 28))["prob"]
     assert probabilities.shape == (3, 10)
     np.testing.assert_allclose(probabilities.sum(dim=1).detach(), np.ones(3), rtol=1e-5)
+
+
+# The depth curriculum
+
+
+def test_checked_in_curriculum_is_what_the_generator_writes(
+    generators: dict[str, ModuleType],
+) -> None:
+    texts = generators["nets"].curriculum_files()
+    assert len(texts) == 18
+    found = {path: (ROOT / path).read_text(encoding="utf-8") for path in texts}
+    assert found == texts
+
+
+def head_of(folder: Path) -> tuple[str, float, set[str]]:
+    """Name and std of the layer that makes heatmap2, and the names of all layers with weights."""
+    nodes = load_graph(folder / "train_val.prototxt", phase="TRAIN", fork="integral").nodes
+    (head,) = (node for node in nodes if node.top_names == ("heatmap2",))
+    std = head.record["convolution_param"]["weight_filler"]["std"]
+    return head.name, std, {n.name for n in nodes if n.type in ("Convolution", "Scale")}
+
+
+def test_curriculum_carries_all_but_a_new_head() -> None:
+    stages = [head_of(folder) for folder in sorted((PROTOTXT / "curriculum").iterdir())]
+    heads = [f"conv_5_d{depth}" for depth in (2, 4, 8, 8, 16, 16, 32, 64, 64)]
+    assert [name for name, _, _ in stages] == heads
+    published = [0.01, 0.01, 0.01, 0.01, 0.002, 0.002, 0.002, 0.002, 0.001]
+    np.testing.assert_allclose([std for _, std, _ in stages], published, rtol=1e-6)
+    for (old, _, before), (new, _, after) in pairwise(stages):
+        assert before - {old} == after - {new}
+
+
+@pytest.mark.parametrize("filler", ["msra", "xavier"])
+def test_curriculum_variants_change_every_convolutions_filler(
+    generators: dict[str, ModuleType], filler: str, tmp_path: Path
+) -> None:
+    stage, variant = curriculum(filler)
+    text = generators["nets"].net_text(stage.recipe(variant))
+    assert 'type: "gaussian"' not in text
+    assert text.count(f'type: "{filler}"') == text.count('type: "Convolution"') > 50
+
+
+def curriculum(name: str) -> tuple[Any, Any]:
+    """The first stage, and the variant of this name."""
+    from pose_net.curriculum import STAGES, VARIANTS
+
+    return STAGES[0], next(variant for variant in VARIANTS if variant.name == name)

@@ -197,7 +197,7 @@ def _euclidean(recipe: Recipe, name: str, predicted: str, truth: str) -> str:
 
 def _adaptive_loss(recipe: Recipe) -> list[str]:
     """H1 weighs the two heatmaps; I1 the decoded coordinates as well."""
-    if recipe.name == "manual":
+    if recipe.name == "manual" or recipe.terms:
         return []
     maps = ("heatmap", "label_2dhm", "heatmap2", "label_3dhm")
     name, pairs = "ada_loss", [f"{blob}_flatten" for blob in maps]

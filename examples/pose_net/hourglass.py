@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
+
 from .data import JOINTS
-from .recipe import Recipe
+from .recipe import Filler, Recipe
 from .text import Field, Word, layer, section
 
 LEVELS = 2
@@ -12,6 +14,18 @@ LEVELS = 2
 
 def two_stages(recipe: Recipe) -> list[str]:
     """Every layer from `image` to `heatmap` and `heatmap2`."""
+    blocks = _two_stages(recipe)
+    if recipe.filler == "gaussian":
+        return blocks
+    return [with_filler(block, recipe.filler) for block in blocks]
+
+
+def with_filler(block: str, filler: Filler) -> str:
+    """A block of prototxt whose gaussian fillers are of another type."""
+    return re.sub(r'type: "gaussian" std: [0-9.e-]+', f'type: "{filler}"', block)
+
+
+def _two_stages(recipe: Recipe) -> list[str]:
     wide, half = recipe.channels, recipe.channels // 2
     return [
         section(

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 Name = Literal["adaptive_h1", "adaptive_i1", "manual"]
+Filler = Literal["gaussian", "msra", "xavier"]
 NAMES: tuple[Name, ...] = ("adaptive_h1", "adaptive_i1", "manual")
 
 HEATMAP2_STD: Mapping[Name, Mapping[int, float]] = {
@@ -31,6 +32,10 @@ MANUAL_3D_WEIGHT: Mapping[int, float] = {
 """
 
 
+TERMS = ("loss_2dhm", "loss_3dhm", "joint2dloss_s2_int", "depthloss_s2_int", "joint2dloss_s1_int")
+"""The five pairs of Adaptive I1, as the EuclideanLosses of every net here call them."""
+
+
 @dataclass(frozen=True, slots=True)
 class Recipe:
     """One net: which losses, how deep, how large."""
@@ -43,10 +48,21 @@ class Recipe:
     stride: int = 4
     batch: int = 8
     test_batch: int = 16
+    filler: Filler = "gaussian"
+    """How every convolution starts; the stds below are a gaussian's."""
+    head_std: float | None = None
+    """Std of heatmap2's convolution where it is not the published one."""
+    terms: bool = False
+    """The pairs of the adaptive loss as EuclideanLosses of weight 1, each for itself."""
 
     def __post_init__(self) -> None:
         if not 1 <= self.depth <= 64:
             raise ValueError(f"depth is 1 to 64, not {self.depth}")
+
+    @property
+    def net_name(self) -> str:
+        """As the net is called."""
+        return f"{self.name}{'_terms' if self.terms else ''}_d{self.depth}"
 
     @property
     def map_size(self) -> int:
@@ -56,11 +72,14 @@ class Recipe:
     @property
     def heatmap2_std(self) -> float:
         """Std of heatmap2's convolution."""
-        return _from_depth(HEATMAP2_STD[self.name], self.depth)
+        published = _from_depth(HEATMAP2_STD[self.name], self.depth)
+        return published if self.head_std is None else self.head_std
 
     @property
     def loss_weights(self) -> dict[str, float]:
         """Weight of every Euclidean loss that trains; the others only show in the log."""
+        if self.terms:
+            return dict.fromkeys(TERMS, 1.0)
         if self.name != "manual":
             return {}
         return {
