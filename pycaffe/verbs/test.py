@@ -18,6 +18,7 @@ from ..devices import announce, gpu_device
 from ..errors import UsageError
 from ..surroundings import dialect_of, warnings_to, watcher
 
+GROUP = "training"
 FLAGS = (
     "model",
     "weights",
