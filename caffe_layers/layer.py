@@ -183,9 +183,15 @@ class Layer(nn.Module):
         shape = getattr(self, name).shape
         if name not in self._lenders:
             delattr(self, name)
-            borrowed = property(partial(_borrowed, name=name))
-            self.__class__ = type(type(self).__name__, (type(self),), {name: borrowed})
+            self.__class__ = _borrowing(type(self), (name,))
         self._lenders[name] = (lender, lender_name, shape)
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        """As ever; a class that `borrow_blob` made is made again where the copy is read."""
+        if not self._lenders:
+            return super().__reduce_ex__(protocol)
+        own = next(cls for cls in type(self).__mro__ if not hasattr(cls, "borrowed_blobs"))
+        return _blank, (own, tuple(self._lenders)), self.__dict__.copy()
 
     def borrows(self, name: str) -> bool:
         """Whether the blob `name` is another layer's."""
@@ -231,6 +237,18 @@ def as_tuple(tops: Tensor | Sequence[Tensor] | None) -> tuple[Tensor, ...]:
     if tops is None:
         return ()
     return (tops,) if isinstance(tops, Tensor) else tuple(tops)
+
+
+def _borrowing(cls: type[Layer], names: tuple[str, ...]) -> type[Layer]:
+    """A class whose blobs of these names are those of other layers."""
+    borrowed = {name: property(partial(_borrowed, name=name)) for name in names}
+    return type(cls.__name__, (cls,), {**borrowed, "borrowed_blobs": names})
+
+
+def _blank(cls: type[Layer], names: tuple[str, ...]) -> Layer:
+    """A layer that borrows these blobs, without its state yet."""
+    borrowing = _borrowing(cls, names)
+    return borrowing.__new__(borrowing)
 
 
 def _borrowed(layer: Layer, name: str) -> Tensor:

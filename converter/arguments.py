@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import inspect
 import typing
-import warnings
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
+from caffe_layers.caution import warn_caller
 from caffe_layers.errors import LayerError
 from caffe_layers.fillers import Filler
 from caffe_layers.layer import Layer
@@ -35,7 +35,7 @@ def layer_arguments(cls: type[Layer], node: Node, own: Mapping[str, Any]) -> dic
             if name in keywords:
                 arguments[name] = value
             else:
-                warnings.warn(f"{node.label} does not read {block}.{name}", stacklevel=2)
+                warn_caller(f"{node.label} does not read {block}.{name}")
     missing = [name for name, (required, _) in keywords.items() if required]
     missing = [name for name in missing if name not in arguments]
     if missing:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import logging
-import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
+from caffe_layers.caution import warn_caller
 from caffe_layers.layer import Gradient
 from caffe_layers.registry import load_module, registered
 
@@ -114,7 +114,7 @@ def load_graph(
     try:
         record, schema = read_with_schema(prototxt, fork=fork, protos=protos)
     except TextError as error:
-        wiring = _wiring_problems(error.record, phase=phase, level=level, stages=stages)
+        wiring = wiring_problems(error.record, phase=phase, level=level, stages=stages)
         raise TextError([*error.problems, *wiring], error.record) from error
     graph = build_graph(record, phase=phase, level=level, stages=stages)
     graph = with_fixes(graph, settle_fixes(fixes, prototxt))
@@ -122,8 +122,13 @@ def load_graph(
     return rewritten(graph, rewrites) if rewrites else graph
 
 
-def _wiring_problems(record: Record | None, **state: Any) -> list[str]:
-    """What is wrong between the layers of a file that does not read, beside what stands in them."""
+def wiring_problems(record: Record | None, **state: Any) -> list[str]:
+    """What is wrong between the layers of a file that does not read, beside what stands in them.
+
+    Args:
+        record: what was read of it (`TextError.record`).
+        state: phase, level and stages, as for `build_graph`.
+    """
     if record is None:
         return []
     try:
@@ -171,10 +176,9 @@ def read_with_schema(
     blocks = {block for cls in registered().values() for block in cls.param_blocks}
     strange = unknown_fields(record, known_blocks=blocks)
     if strange:
-        warnings.warn(
+        warn_caller(
             f"{len(strange)} fields are not in the schema; they are kept but have no effect:\n"
-            + "\n".join(strange),
-            stacklevel=4,
+            + "\n".join(strange)
         )
     return record, schema
 

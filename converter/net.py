@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pickle import PicklingError
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -70,6 +71,16 @@ class Net(fx.GraphModule):
         other: Net = super().__deepcopy__(memo)  # type: ignore[assignment] # typed as GraphModule
         other._take_blob_names()
         return other
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickled as plan and layers; a Net whose fx graph was changed by hand is refused."""
+        parts = (self.plan, list(self.layers.values()), self.meta, self.training)
+        if _restored(*parts).code != self.code:
+            raise PicklingError(
+                f"net '{self.net_name}' has another graph than its prototxt gave it, which pickle "
+                "would lose: save its state_dict(), or export it"
+            )
+        return _restored, parts
 
     def _take_blob_names(self) -> None:
         """Let calls name inputs that Python would not take as arguments' names."""
@@ -221,6 +232,13 @@ def build_net(
             _materialise(layer)
     for index, node in enumerate(graph.nodes):
         _apply_specs(graph, layers, index, node)
+    net = _assembled(graph, layers, shapes)
+    net.train(graph.phase == "TRAIN")
+    return net
+
+
+def _assembled(graph: Graph, layers: Sequence[Layer], shapes: Mapping[str, Shape]) -> Net:
+    """The Net of layers that are ready to run."""
     weights = _loss_weights(graph, layers)
     code = write_fx(graph, layers, weights)
     facts = {
@@ -232,8 +250,16 @@ def build_net(
         "loss_weights": {output_name(graph, v): w for v, w in weights.items() if w != 0},
         "fixed_phases": {n.key: n.record["phase"] for n in graph.nodes if "phase" in n.record},
     }
-    net = Net(code.root, code.graph, facts)
-    net.train(graph.phase == "TRAIN")
+    return Net(code.root, code.graph, facts)
+
+
+def _restored(
+    graph: Graph, layers: Sequence[Layer], meta: Mapping[str, Any], training: bool
+) -> Net:
+    """The Net that was pickled; each layer knows its own mode."""
+    net = _assembled(graph, layers, meta["blob_shapes"])
+    net.meta.update(meta)
+    net.training = training
     return net
 
 
@@ -392,7 +418,7 @@ def _share_layer(key: str, layer: Layer, mine: Blobs, source: Layer, theirs: Blo
             setattr(layer, attribute, other)
 
 
-def _loss_weights(graph: Graph, layers: list[Layer]) -> dict[str, float]:
+def _loss_weights(graph: Graph, layers: Sequence[Layer]) -> dict[str, float]:
     """Weight of each top version that has one; a loss layer's first top has 1 unless set."""
     weights: dict[str, float] = {}
     for node, layer in zip(graph.nodes, layers, strict=True):

@@ -6,9 +6,10 @@ become the `pad` of the convolution or pooling that follows.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from typing import Any
+
+from caffe_layers.caution import warn_caller
 
 from .errors import TextError
 from .record import Record
@@ -168,10 +169,9 @@ def _new_type(layer: Record, kind: str) -> str:
 
 
 def _lost(layer: Record, name: str) -> None:
-    warnings.warn(
+    warn_caller(
         f"{_place(layer)}{_label(layer)}: '{name}' means nothing to this type; "
         "Caffe's upgrade drops it, and so it is dropped here",
-        stacklevel=2,
     )
 
 

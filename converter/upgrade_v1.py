@@ -6,9 +6,10 @@ the fields of data layers that say how images are transformed move to transform_
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import replace
 from typing import Any
+
+from caffe_layers.caution import warn_caller
 
 from .record import Record
 
@@ -94,10 +95,9 @@ def _move_transform(layer: Record) -> Record:
 def upgrade_v1(net: Record) -> Record:
     """The net with its V1 `layers` as V2 `layer`."""
     if "layer" in net:
-        warnings.warn(
+        warn_caller(
             f"{net['layer'][0].where}: the net has both 'layers' (old) and 'layer' (new); Caffe's "
             f"upgrade drops the {len(net['layer'])} new ones, and so they are dropped here",
-            stacklevel=2,
         )
     return net.without("layers").having(layer=tuple(_layer(each) for each in net["layers"]))
 

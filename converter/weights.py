@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import mmap
-import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,6 +13,7 @@ import torch
 from torch import Tensor
 
 from caffe_layers.blob import leaf_of
+from caffe_layers.caution import warn_caller
 
 from .caffemodel import parse_caffemodel, write_caffemodel
 from .errors import WeightError
@@ -128,7 +128,7 @@ def load_weights(net: Net, *sources: str | Path | WeightFile, strict: bool = Tru
     plan.carry_out()
     report = plan.report()
     if report.missing:
-        warnings.warn(str(report), WeightWarning, stacklevel=2)
+        warn_caller(str(report), WeightWarning)
     return report
 
 
@@ -299,10 +299,9 @@ def _layers_in_bytes(
         blobs = [_stored(tensor, with_diff) for _, tensor in tensors]
         yield write_binary(_with_ids(record, left_out), schema), blobs
     if left_out:
-        warnings.warn(
+        warn_caller(
             "a .caffemodel has no place for fields without an id in the schema, left out: "
-            + ", ".join(left_out),
-            stacklevel=4,
+            + ", ".join(left_out)
         )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -187,6 +188,29 @@ class TestTorch:
         sizes = {"x": {0: torch.export.Dim("batch", min=2)}}
         program = torch.export.export(net, (), {"x": torch.randn(3, 4)}, dynamic_shapes=sizes)
         torch.testing.assert_close(program.module()(x=x), net(x=x))
+
+    @pytest.mark.parametrize("text", [LOSSES, STRICT, PERMISSIVE], ids=["losses", "strict", "perm"])
+    def test_pickle(self, build: Any, x: Tensor, text: str) -> None:
+        net = build(text, phase="TRAIN")
+        net.meta["weight_report"] = None
+        other = pickle.loads(pickle.dumps(net))
+        assert isinstance(other, Net)
+        assert (other.code, other.training) == (net.code, True)
+        assert other.state_dict().keys() == net.state_dict().keys()
+        torch.testing.assert_close(other(x=x), net(x=x))
+        assert [b.layer for b in other.learnable()] == [b.layer for b in net.learnable()]
+        with torch.no_grad():
+            other.learnable()[0].tensor.zero_()
+        assert not any(top.any() for top in other(x=x).values()) or text is LOSSES
+        assert net.learnable()[0].tensor.any()
+
+    def test_pickle_refuses_a_graph_changed_by_hand(self, build: Any) -> None:
+        net = build(STRICT)
+        node = next(node for node in net.graph.nodes if node.target == "b")
+        node.target = "a"
+        net.recompile()
+        with pytest.raises(pickle.PicklingError, match="state_dict"):
+            pickle.dumps(net)
 
     @pytest.mark.parametrize("name", ["in", "conv1/3x3_s2", "a.b", "1", "loss", "forward"])
     def test_export_whatever_a_layer_is_called(self, build: Any, x: Tensor, name: str) -> None:

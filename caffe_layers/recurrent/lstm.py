@@ -92,7 +92,7 @@ class Steps(torch.autograd.Function):
     """All steps of an LSTM: the inputs' share of a [T, N, 4·D] → h [T, N, D] and the last c.
 
     Backward walks the steps with one product each and makes the weights' gradient in one at the
-    end; autograd through the loop takes a third more time and several times the memory.
+    end; autograd through the loop takes up to a quarter more time, and a fifth more memory.
     """
 
     @staticmethod
