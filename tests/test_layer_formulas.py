@@ -313,3 +313,145 @@ def test_swish_and_sigmoid(x: Floats, beta: float) -> None:
     gate = 1 / (1 + np.exp(-beta * x))
     np.testing.assert_allclose(run("Swish", x, beta=beta), x * gate, rtol=1e-9)
     np.testing.assert_allclose(run("Sigmoid", beta * x), gate, rtol=1e-9)
+
+
+@FEW
+@given(arrays(), st.data())
+def test_reshape(x: Floats, data: st.DataObject) -> None:
+    """The replaced axes' values in another grid: C order is kept, 0 copies, one -1 is the rest."""
+    axis = data.draw(st.integers(0, x.ndim))
+    replaced = data.draw(st.integers(0, x.ndim - axis))
+    inner = math.prod(x.shape[axis : axis + replaced])
+    factors = [data.draw(st.sampled_from([d for d in (1, 2, 3, 4, 5) if inner % d == 0]))]
+    wanted = [*factors, inner // factors[0]]
+    spelt = list(wanted)
+    if data.draw(st.booleans()):
+        spelt[data.draw(st.integers(0, 1))] = -1
+    copies = [i for i in (0, 1) if axis + i < x.ndim and x.shape[axis + i] == wanted[i]]
+    if copies and data.draw(st.booleans()) and spelt[copies[0]] != -1:
+        spelt[copies[0]] = 0
+    written = data.draw(st.sampled_from([axis, axis - x.ndim - 1]))
+    to_the_end = axis + replaced == x.ndim and data.draw(st.booleans())
+    found = run("Reshape", x, shape=spelt, axis=written, num_axes=-1 if to_the_end else replaced)
+    assert found.shape == (*x.shape[:axis], *wanted, *x.shape[axis + replaced :])
+    np.testing.assert_array_equal(found.ravel(), x.ravel())
+
+
+@FEW
+@given(arrays(), st.data())
+def test_slice(x: Floats, data: st.DataObject) -> None:
+    """Each top's cells are those between two points; laid end to end they are the bottom."""
+    axis = data.draw(st.integers(0, x.ndim - 1))
+    size = x.shape[axis]
+    points = sorted(data.draw(st.sets(st.integers(1, size - 1)))) if size > 1 else []
+    by_points = data.draw(st.booleans())
+    if not by_points:
+        parts = data.draw(st.sampled_from([n for n in range(1, size + 1) if size % n == 0]))
+        points = [size // parts * i for i in range(1, parts)]
+    fields: dict[str, Any] = {"tops": len(points) + 1}
+    fields |= {"slice_point": points} if by_points else {}
+    fields["axis"] = data.draw(st.sampled_from([axis, axis - x.ndim]))
+    if axis != 1 and data.draw(st.booleans()):
+        fields["slice_dim"] = axis
+        del fields["axis"]
+    tops = find("Slice")(**fields)(torch.from_numpy(x))
+    tops = (tops,) if isinstance(tops, Tensor) else tops
+    edges = [0, *points, size]
+    assert len(tops) == len(edges) - 1
+    for top, begin, end in zip(tops, edges[:-1], edges[1:], strict=True):
+        cells = [np.take(x, i, axis) for i in range(begin, end)]
+        np.testing.assert_array_equal(top.numpy(), np.stack(cells, axis))
+
+
+@FEW
+@given(
+    arrays(ties=True),
+    st.integers(2, 4),
+    st.sampled_from(["SUM", "PROD", "MAX"]),
+    st.booleans(),
+    st.data(),
+)
+def test_eltwise(
+    x: Floats, count: int, operation: str, weighted: bool, data: st.DataObject
+) -> None:
+    rng = np.random.default_rng(data.draw(st.integers(0, 99)))
+    bottoms = [x, *(rng.integers(-2, 3, x.shape).astype(float) for _ in range(count - 1))]
+    weighted = weighted and operation == "SUM"
+    coeff = [data.draw(st.sampled_from([-1.0, 0.0, 1.0, 2.5])) for _ in bottoms] if weighted else []
+    wanted = np.empty_like(x)
+    for place in np.ndindex(*x.shape):
+        cells = [bottom[place] for bottom in bottoms]
+        scaled = [c * v for c, v in zip(coeff or [1.0] * count, cells, strict=True)]
+        wanted[place] = {"SUM": sum(scaled), "PROD": math.prod(cells), "MAX": max(cells)}[operation]
+    found = run("Eltwise", *bottoms, operation=operation, coeff=coeff)
+    np.testing.assert_allclose(found, wanted, rtol=1e-12)
+
+
+@FEW
+@given(arrays(ties=True), st.integers(2, 4), st.data())
+def test_eltwise_max_gradient(x: Floats, count: int, data: st.DataObject) -> None:
+    """Of equal values the second wins among the first two, then the earlier one: Caffe's mask."""
+    rng = np.random.default_rng(data.draw(st.integers(0, 99)))
+    bottoms = [x, *(rng.integers(-2, 3, x.shape).astype(float) for _ in range(count - 1))]
+    leaves = [torch.from_numpy(bottom).requires_grad_() for bottom in bottoms]
+    top_diff = np.arange(1.0, x.size + 1).reshape(x.shape)
+    find("Eltwise")(operation="MAX")(*leaves).backward(torch.from_numpy(top_diff))
+    wanted = np.zeros((count, *x.shape))
+    for place in np.ndindex(*x.shape):
+        best = 0 if bottoms[0][place] > bottoms[1][place] else 1
+        for i in range(2, count):
+            best = i if bottoms[i][place] > bottoms[best][place] else best
+        wanted[(best, *place)] = top_diff[place]
+    for leaf, diff in zip(leaves, wanted, strict=True):
+        assert leaf.grad is not None
+        np.testing.assert_array_equal(leaf.grad.numpy(), diff)
+
+
+@FEW
+@given(arrays(), st.data())
+def test_concat_undoes_slice(x: Floats, data: st.DataObject) -> None:
+    axis = data.draw(st.integers(0, x.ndim - 1))
+    parts = [np.take(x, [i], axis) for i in range(x.shape[axis])]
+    np.testing.assert_array_equal(run("Concat", *parts, axis=axis), x)
+
+
+@FEW
+@given(arrays(least=2, most=4), st.integers(0, 99), st.sampled_from(["L1", "L2"]))
+def test_losses_over_items(x: Floats, seed: int, norm: str) -> None:
+    """Euclidean, hinge and contrastive losses are sums over all values, divided by the items."""
+    rng = np.random.default_rng(seed)
+    t, labels = rng.normal(size=x.shape), rng.integers(0, x[0].size, len(x))
+    half = sum((a - b) ** 2 for a, b in zip(x.flat, t.flat, strict=True)) / len(x) / 2
+    np.testing.assert_allclose(run("EuclideanLoss", x, t), half, rtol=1e-9)
+    rows = x.reshape(len(x), -1)
+    margins = [
+        max(0.0, 1 + (-value if i == label else value))
+        for row, label in zip(rows, labels, strict=True)
+        for i, value in enumerate(row)
+    ]
+    total = sum(m if norm == "L1" else m * m for m in margins)
+    np.testing.assert_allclose(
+        run("HingeLoss", x, labels.astype(float), norm=norm), total / len(x), rtol=1e-9
+    )
+    chosen = [max(p, 1e-20) for p in np.abs(rows)[np.arange(len(x)), labels]]
+    np.testing.assert_allclose(
+        run("MultinomialLogisticLoss", np.abs(x), labels.astype(float)),
+        -sum(math.log(p) for p in chosen) / len(x),
+        rtol=1e-9,
+    )
+
+
+@FEW
+@given(st.integers(1, 5), st.integers(1, 4), st.booleans(), st.floats(0.1, 3), st.integers(0, 99))
+def test_contrastive_loss(n: int, c: int, legacy: bool, margin: float, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    a, b, similar = rng.normal(size=(n, c)), rng.normal(size=(n, c)), rng.integers(0, 2, n)
+    total = 0.0
+    for left, right, alike in zip(a, b, similar, strict=True):
+        square = float(((left - right) ** 2).sum())
+        apart = max(margin - square, 0) if legacy else max(margin - math.sqrt(square), 0) ** 2
+        total += square if alike else apart
+    found = run(
+        "ContrastiveLoss", a, b, similar.astype(float), margin=margin, legacy_version=legacy
+    )
+    np.testing.assert_allclose(found, total / n / 2, rtol=1e-7)
