@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
+from torch.fx.passes.split_module import split_module
 
 from converter.net import Net
 
@@ -24,9 +26,10 @@ class Speed:
     Args:
         amp: "bf16" or "fp16", half precision where `retrain.precision.lower` has it; the loss of
             fp16 is scaled (`retrain.precision.ScaledBackward`).
-        compiled: by torch.compile, as one graph. If the net is none, it is compiled in parts; if
-            it can't be compiled it runs as it is; a Caution says so. Dropout draws other numbers,
-            and `AdaptiveWeightEucLoss` reports its accurate sum.
+        compiled: by torch.compile, all that the losses depend on as one graph. If that is no
+            graph it is compiled in parts, and if it can't be compiled at all it runs as it is; a
+            Caution says so. Dropout draws other numbers, and `AdaptiveWeightEucLoss` reports its
+            accurate sum.
         channels_last: 4-axis weights and bottoms lie in memory as N, H, W, C, which convolutions
             on GPUs with tensor cores and on some CPUs want.
     """
@@ -93,10 +96,12 @@ class Computing(nn.Module):
 
 
 class Compiled:
-    """A net that torch.compile turns into one graph at its first call, as far as that goes.
+    """A net whose losses torch.compile turns into one graph at the first call, as far as that goes.
+
+    What no loss depends on, such as scores that read cameras from files, is computed beside it.
 
     Args:
-        net: compiled.
+        net: compiled; its phase, weights and layers stay its own.
         observer: told how it went.
     """
 
@@ -115,21 +120,52 @@ class Compiled:
         """Compile whole, else in parts, else not at all; a failure comes before anything ran."""
         for whole, otherwise in ((True, "compiling it in parts"), (False, "running it as it is")):
             try:
-                self._run = torch.compile(self._net, fullgraph=whole)
-                made = self._run(*bottoms)
+                run = _compiled(self._net, whole=whole)
+                made = _without_the_compilers_warnings(run, *bottoms)
             except Exception as error:
                 if not _is_compilers(error):
                     raise
-                reason = str(error).strip().splitlines()[0]
+                reason = " ".join(str(error).split("\n\n")[0].split())
                 where = "cannot be compiled as one graph" if whole else "cannot be compiled"
                 name = self._net.net_name
                 self._observer(Caution(f"net '{name}' {where}: {reason}; {otherwise}"))
             else:
+                self._run = run
                 kind = "one graph" if whole else "parts"
                 self._observer(Note("net.cpp:257", f"Network compiled as {kind}."))
                 return made
         self._run = self._net
         return self._net(*bottoms)
+
+
+def _compiled(net: Net, *, whole: bool) -> Callable[..., Any]:
+    """The net with the part that its losses depend on compiled."""
+    needed = _above_losses(net)
+    halves = split_module(net, net, lambda node: 0 if node in needed else 1)
+    upper = halves.get_submodule("submod_0")
+    halves.submod_0 = torch.compile(upper, fullgraph=whole)  # type: ignore[assignment] # a Module
+    return halves
+
+
+def _above_losses(net: Net) -> set[fx.Node]:
+    """The nodes that tops with a loss weight depend on; all, if there is no such top."""
+    (output,) = (node for node in net.graph.nodes if node.op == "output")
+    made = output.args[0]
+    waiting = [made[name] for name in net.loss_weights] if net.loss_weights else list(made.values())
+    needed: set[fx.Node] = set()
+    while waiting:
+        node = waiting.pop()
+        if node not in needed:
+            needed.add(node)
+            waiting += node.all_input_nodes
+    return needed
+
+
+def _without_the_compilers_warnings(run: Callable[..., Any], *bottoms: Tensor) -> Any:
+    """Call it; what torch's compiler warns of is how it sees its own parts."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module=r"torch\.")
+        return run(*bottoms)
 
 
 def _is_compilers(error: Exception) -> bool:
