@@ -8,9 +8,10 @@ from pathlib import Path
 
 from caffe_layers.layer import Gradient
 from caffe_layers.registry import load_module
+from converter.errors import TextError
 from converter.fixes import settle_fixes, with_fixes
 from converter.graph import Graph, build_graph
-from converter.load import read_with_schema
+from converter.load import read_with_schema, wiring_problems
 from converter.record import Record
 from converter.rewrite.catalogue import rewritten
 from converter.schema import Schema, load_schema
@@ -46,11 +47,20 @@ class Dialect:
         """The schema that `fork` and `protos` choose."""
         return load_schema(self.fork, tuple(self.protos))
 
-    def read(self, path: str | Path) -> tuple[Record, Schema]:
-        """The upgraded NetParameter record of a prototxt and its schema, layer modules first."""
+    def read(self, path: str | Path, *, phase: str = "TEST") -> tuple[Record, Schema]:
+        """The upgraded NetParameter record of a prototxt and its schema, layer modules first.
+
+        Raises:
+            TextError: the file does not read; every problem in it, and between its layers in
+                `phase`, with file:line:column.
+        """
         for module in self.layers:
             load_module(module)
-        return read_with_schema(path, fork=self.fork, protos=self.protos)
+        try:
+            return read_with_schema(path, fork=self.fork, protos=self.protos)
+        except TextError as error:
+            wiring = wiring_problems(error.record, phase=phase)
+            raise TextError([*error.problems, *wiring], error.record) from error
 
     def graph(
         self,
@@ -150,7 +160,8 @@ class SolverNets:
         path = find_net(value, self._settings.file, self._say)
         self._say(f"Creating {purpose} from {name} file: {path}")
         if path not in self._files:
-            self._files[path] = self._dialect.read(path)
+            phase = "TEST" if name == "test_net" else "TRAIN"
+            self._files[path] = self._dialect.read(path, phase=phase)
         return self._files[path]
 
     def _graph(

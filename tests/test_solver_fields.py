@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from pycaffe.command import main
 from retrain.events import Displayed, Event, Note, Scored
 from retrain.load import load_trainer
 from retrain.loop import Trainer
@@ -70,6 +71,26 @@ def test_spellings_of_the_nets(
     assert [test.net.net_name for test in made.tests] == tested
     scored = [event.net for event in events if isinstance(event, Scored)]
     assert scored == [*range(len(tested))] * 2
+
+
+@pytest.mark.parametrize("verb", ["train", "test", "time"])
+def test_all_problems_of_a_net_are_told_at_once(
+    trainer: Callable[..., Any], verb: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A misspelt field, a bad value, and two bottoms that nobody makes: text and wiring."""
+    trainer('net: "net.prototxt"')
+    broken = NET.replace("num_output: 2", "num_outptu: 2").replace('bottom: "ip"', 'bottom: "ipp"')
+    broken += """layer { name: "log" type: "Log" bottom: "z" top: "log" log_param { base: two } }
+    """
+    Path("net.prototxt").write_text(broken, encoding="utf-8")
+    named = "--solver=solver.prototxt" if verb == "train" else "--model=net.prototxt"
+    assert main([verb, named, *(["--weights=any.caffemodel"] if verb == "test" else [])]) == 2
+    lines = capsys.readouterr().err.split("caffe: ", 1)[1].splitlines()
+    assert [line.split(":")[1] for line in lines] == ["5", "7", "6", "7"]
+    assert "has no field 'num_outptu'. Did you mean 'num_output'?" in lines[0]
+    assert "log_param.base wants" in lines[1]
+    assert "bottom 0 is 'ipp', which no layer before it produces. Did you mean 'ip'?" in lines[2]
+    assert "bottom 0 is 'z', which no layer before it produces" in lines[3]
 
 
 def test_weights_in_the_solver_file(trainer: Callable[..., Any]) -> None:

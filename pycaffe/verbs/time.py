@@ -20,6 +20,7 @@ from ..layer_times import LayerByLayer, LayerTime, NetTime
 from ..splits import split_graph
 from ..surroundings import dialect_of, warnings_to, watcher
 
+GROUP = "training"
 FLAGS = (
     "model",
     "weights",
@@ -78,7 +79,7 @@ def _layer_by_layer(options: Namespace, device: torch.device) -> LayerByLayer:
     level = 0 if options.level is None else options.level
     phase = options.phase if options.phase else "TRAIN"
     graph = dialect.graph(
-        dialect.read(options.model), phase=phase, level=level, stages=options.stage
+        dialect.read(options.model, phase=phase), phase=phase, level=level, stages=options.stage
     )
     net = build_net(split_graph(graph), gradient=dialect.gradient)
     if options.weights:
