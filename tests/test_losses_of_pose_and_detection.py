@@ -23,6 +23,7 @@ from caffe_layers.heatmap._spline import curve_through
 from caffe_layers.layer import as_tuple
 from caffe_layers.registry import find
 from converter import load_net
+from retrain.load import load_trainer
 
 SCORES, LABELS = draw(5, 3, seed=3) * 2, numbers(2, 0, 1, 1, 2)
 PLANES, PLACES = draw(2, 4, 3, 5, seed=4), (torch.arange(30) % 4).reshape(2, 3, 5).double()
@@ -424,6 +425,36 @@ class TestWarmUp:
         assert third.get_state() == {"calls": 1}
 
 
+WARMING_UP = """
+layer { name: "data" type: "DummyData" top: "x" top: "y" dummy_data_param {
+  shape { dim: 5 dim: 4 } shape { dim: 5 } data_filler { type: "gaussian" }
+  data_filler { type: "constant" value: 1 } } }
+layer { name: "ip" type: "InnerProduct" bottom: "x" top: "ip"
+  inner_product_param { num_output: 3 weight_filler { type: "xavier" } } }
+layer { name: "loss" type: "AnchorLoss" bottom: "ip" bottom: "y" top: "loss"
+  anchor_loss_param { warm_up: 3 } }
+"""
+
+
+def test_a_resumed_run_goes_on_warming_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("net.prototxt").write_text(WARMING_UP, encoding="utf-8")
+    Path("solver.prototxt").write_text(
+        'net: "net.prototxt" base_lr: 0.1 lr_policy: "fixed" max_iter: 5 random_seed: 1 '
+        "snapshot: 2 snapshot_format: HDF5",
+        encoding="utf-8",
+    )
+    through, resumed = load_trainer("solver.prototxt"), load_trainer("solver.prototxt")
+    through.solve()
+    resumed.restore("solver_iter_2.solverstate.h5")
+    assert resumed.train.net.layers["loss"].get_state() == {"calls": 2}
+    resumed.solve()
+    for one, other in zip(
+        through.train.net.learnable(), resumed.train.net.learnable(), strict=True
+    ):
+        assert torch.equal(one.tensor, other.tensor)
+
+
 class TestConsistency:
     def test_steps_into_a_new_sequence_do_not_count(self) -> None:
         parts = [SERIES[:3, 0], SERIES[3:, 0]]
@@ -693,6 +724,14 @@ def prototxt_of(type_name: str) -> str:
 
 
 REFUSED = {
+    "anchor": ("AnchorLoss", {"anchor": "X"}, (SCORES, LABELS), "anchor wants one of BACKGROUND"),
+    "norm": ("IntegralLoss", {"norm": "L3"}, (JOINTS, JOINTS), "norm wants one of L1, L2, got"),
+    "convention": ("SoftArgmax", {"convention": "X"}, (MAPS,), "convention wants one of INDEX"),
+    "normalize": ("SoftArgmax", {"normalize": "MAX"}, (MAPS,), "normalize wants one of SOFTMAX"),
+    "divisor": ("SigmoidFocalLoss", {"normalization": "X"}, (RATE, RATE), "one of POSITIVES"),
+    "divergence": ("DSNTLoss", {"regularization": "X"}, (HEAT, PLACE), "wants one of JS, KL"),
+    "form": ("TemporalConsistencyLoss", {"form": "TV"}, (SERIES,), "form wants one of T_MSE"),
+    "compare": ("WeightedLossMap", {"compare": "LT"}, (MAPS,), "compare wants one of GE, GT"),
     "negative gamma": ("AnchorLoss", {"gamma": -1.0}, (SCORES, LABELS), "gamma must be 0 or more"),
     "margin": ("AnchorLoss", {"margin": 2.0}, (SCORES, LABELS), "margin must be 0 to 1, found 2"),
     "labels": ("AnchorLoss", {}, (SCORES, LABELS[:4]), "wants a label for each of the 5 places"),

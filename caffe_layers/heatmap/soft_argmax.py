@@ -7,11 +7,14 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from ..choices import check_choice
 from ..coordinates import Convention, mean_places
 from ..layer import Layer, Shape
 from ..precision import wide
 from ..registry import layer
 from ._maps import check_map_axes, volumes
+
+Normalize = Literal["SOFTMAX", "SUM", "NONE"]
 
 
 @layer("SoftArgmax", "soft_argmax_param")
@@ -59,12 +62,14 @@ class SoftArgmax(Layer):
         self,
         *,
         convention: Convention = "WAN",
-        normalize: Literal["SOFTMAX", "SUM", "NONE"] = "SOFTMAX",
+        normalize: Normalize = "SOFTMAX",
         beta: float = 1.0,
         depth: int = 0,
         tops: int = 1,
     ) -> None:
         super().__init__()
+        check_choice(self.error, "convention", convention, Convention)
+        check_choice(self.error, "normalize", normalize, Normalize)
         self.convention: Convention = convention
         self.normalize = normalize
         self.beta = beta

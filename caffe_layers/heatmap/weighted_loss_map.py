@@ -8,8 +8,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from ..choices import check_choice
 from ..layer import Layer, Shape
 from ..registry import layer
+
+Compare = Literal["GE", "GT"]
 
 
 @layer("WeightedLossMap", "weighted_loss_map_param")
@@ -49,9 +52,10 @@ class WeightedLossMap(Layer):
         weight: float = 10.0,
         threshold: float = 0.2,
         size: int = 3,
-        compare: Literal["GE", "GT"] = "GE",
+        compare: Compare = "GE",
     ) -> None:
         super().__init__()
+        check_choice(self.error, "compare", compare, Compare)
         if size < 1 or size % 2 == 0:
             raise self.error(f"size must be odd, found {size}")
         self.weight = weight

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from ..choices import check_choice
 from ..layer import Layer, Shape
 from ..precision import wide
 from ..registry import layer
@@ -16,6 +17,8 @@ from ..shapes import canonical_axis
 from ._labels import check_labels, check_places
 from ._modulator import modulator
 from ._normalizer import Normalization, normalizer
+
+Anchor = Literal["BACKGROUND", "TARGET", "BOTH"]
 
 
 @layer("AnchorLoss", "anchor_loss_param")
@@ -76,7 +79,7 @@ class AnchorLoss(Layer):
         *,
         gamma: float = 0.5,
         margin: float = 0.05,
-        anchor: Literal["BACKGROUND", "TARGET", "BOTH"] = "BACKGROUND",
+        anchor: Anchor = "BACKGROUND",
         static_anchor: float | None = None,
         warm_up: int = 0,
         axis: int = 1,
@@ -84,6 +87,8 @@ class AnchorLoss(Layer):
         normalization: Normalization = "VALID",
     ) -> None:
         super().__init__()
+        check_choice(self.error, "anchor", anchor, Anchor)
+        check_choice(self.error, "normalization", normalization, Normalization)
         if gamma < 0:
             raise self.error(f"gamma must be 0 or more, found {gamma:g}")
         for what, value in (("margin", margin), ("static_anchor", static_anchor)):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 from torch.nn import functional
 
+from ..choices import check_choice
 from ..layer import Layer, Shape
 from ..precision import wide
 from ..registry import layer
@@ -61,6 +62,7 @@ class AnchorPoseLoss(Layer):
         normalization: Normalization = "BATCH_SIZE",
     ) -> None:
         super().__init__()
+        check_choice(self.error, "normalization", normalization, Normalization)
         if gamma < 0:
             raise self.error(f"gamma must be 0 or more, found {gamma:g}")
         if not 0 <= margin <= 1:

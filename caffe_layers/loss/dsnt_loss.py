@@ -7,6 +7,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from ..choices import check_choice
 from ..coordinates import gaussians, mean_places, place_variances
 from ..layer import Layer, Shape
 from ..precision import wide
@@ -14,6 +15,8 @@ from ..registry import layer
 from ._divergences import jensen_shannon, kullback_leibler
 from ._fitting import check_maps, check_per_map
 from ._masked import masked_mean
+
+Regularization = Literal["JS", "KL", "VARIANCE", "NONE"]
 
 
 @layer("DSNTLoss", "dsnt_loss_param")
@@ -60,10 +63,11 @@ class DSNTLoss(Layer):
         *,
         weight: float = 1.0,
         sigma: float = 1.0,
-        regularization: Literal["JS", "KL", "VARIANCE", "NONE"] = "JS",
+        regularization: Regularization = "JS",
         tops: int = 1,
     ) -> None:
         super().__init__()
+        check_choice(self.error, "regularization", regularization, Regularization)
         if not sigma > 0:
             raise self.error(f"sigma must be above 0, found {sigma:g}")
         self.weight = weight

@@ -7,10 +7,13 @@ from typing import Literal
 
 from torch import Tensor
 
+from ..choices import check_choice
 from ..layer import Layer, Shape
 from ..precision import wide
 from ..registry import layer
 from ._fitting import check_alike
+
+Norm = Literal["L1", "L2"]
 
 
 @layer("IntegralLoss", "integral_loss_param")
@@ -43,8 +46,9 @@ class IntegralLoss(Layer):
     bottom_count = (2, 3)
     is_loss = True
 
-    def __init__(self, *, norm: Literal["L1", "L2"] = "L1") -> None:
+    def __init__(self, *, norm: Norm = "L1") -> None:
         super().__init__()
+        check_choice(self.error, "norm", norm, Norm)
         self.norm = norm
 
     def setup(self, *bottom_shapes: Shape) -> None:

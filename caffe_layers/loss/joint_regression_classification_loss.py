@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from ..choices import check_choice
 from ..layer import Layer, Shape
 from ..precision import wide
 from ..registry import layer
@@ -74,6 +75,7 @@ class JointRegressionClassificationLoss(Layer):
         tops: int = 1,
     ) -> None:
         super().__init__()
+        check_choice(self.error, "form", form, Form)
         if not tau > 0:
             raise self.error(f"tau must be above 0, found {tau:g}")
         self.regression_weight = regression_weight

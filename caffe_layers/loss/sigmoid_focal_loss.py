@@ -8,11 +8,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from ..choices import check_choice
 from ..layer import Layer, Shape
 from ..precision import wide
 from ..registry import layer
 from ._fitting import check_alike
 from ._normalizer import normalizer
+
+Divisor = Literal["POSITIVES", "FULL", "VALID", "BATCH_SIZE", "NONE"]
 
 
 @layer("SigmoidFocalLoss", "sigmoid_focal_loss_param")
@@ -58,17 +61,16 @@ class SigmoidFocalLoss(Layer):
         alpha: float = 0.25,
         gamma: float = 2.0,
         ignore_label: int | None = None,
-        normalization: Literal["POSITIVES", "FULL", "VALID", "BATCH_SIZE", "NONE"] = "POSITIVES",
+        normalization: Divisor = "POSITIVES",
     ) -> None:
         super().__init__()
+        check_choice(self.error, "normalization", normalization, Divisor)
         if gamma < 0:
             raise self.error(f"gamma must be 0 or more, found {gamma:g}")
         self.alpha = alpha
         self.gamma = gamma
         self.ignore_label = ignore_label
-        self.normalization: Literal["POSITIVES", "FULL", "VALID", "BATCH_SIZE", "NONE"] = (
-            normalization
-        )
+        self.normalization: Divisor = normalization
 
     def setup(self, *bottom_shapes: Shape) -> None:
         """Check that the bottoms fit each other."""

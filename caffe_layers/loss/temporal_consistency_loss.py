@@ -6,6 +6,7 @@ from math import prod
 
 from torch import Tensor
 
+from ..choices import check_choice
 from ..layer import Layer, Shape
 from ..precision import wide
 from ..registry import layer
@@ -64,6 +65,7 @@ class TemporalConsistencyLoss(Layer):
         edge_aware: bool = False,
     ) -> None:
         super().__init__()
+        check_choice(self.error, "form", form, Form)
         if not tau > 0:
             raise self.error(f"tau must be above 0, found {tau:g}")
         self.form: Form = form
