@@ -64,7 +64,7 @@ FLAGS = (
     Flag("channels_last", "keep 4-axis blobs in memory as N, H, W, C"),
     Flag(
         "event_files",
-        "what to keep of the run beside its snapshots: JSON lines, TensorBoard's files",
+        "records beside the snapshots",
         "WHICH",
         default="all",
         choices=("all", "jsonl", "tensorboard", "none"),

@@ -29,8 +29,8 @@ def first_not_finite(fed: FedNet) -> str:
     if stated:
         return stated
     return (
-        "a second pass over the same batch was finite in every layer: the weighted sum of the "
-        "losses overflowed, or layers that draw random numbers drew others"
+        "a second pass over the same batch, in float32, was finite in every layer: the weighted "
+        "sum of the losses overflowed, or half precision did, or layers drew other random numbers"
     )
 
 
