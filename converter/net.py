@@ -143,7 +143,8 @@ class Net(fx.GraphModule):
         weights = self.loss_weights
         if not weights:
             raise GraphError(f"net '{self.net_name}' has no top with a loss_weight")
-        return torch.stack([outputs[top].sum() * weight for top, weight in weights.items()]).sum()
+        terms = [_weighted(outputs[top], weight) for top, weight in weights.items()]
+        return terms[0] if len(terms) == 1 else torch.stack(terms).sum()
 
     def learnable(self) -> list[LearnableBlob]:
         """Every blob of every layer in Caffe's order, each shared one once, at its owner."""
@@ -191,6 +192,12 @@ class Net(fx.GraphModule):
         for key, phase in self.meta.get("fixed_phases", {}).items():
             self.layers[key].train(phase == "TRAIN")
         return self
+
+
+def _weighted(top: Tensor, weight: float) -> Tensor:
+    """A top's share in the loss."""
+    total = top.sum() if top.ndim else top
+    return total if weight == 1 else total * weight
 
 
 def _by_argument(

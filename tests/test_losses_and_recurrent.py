@@ -316,3 +316,31 @@ class TestInfogainFile:
     def test_that_does_not_read(self, tmp_path: Path, content: bytes, message: str) -> None:
         with pytest.raises(DataError, match=rf"layer 'loss' \(InfogainLoss\): .*{message}"):
             matrix_net(tmp_path, content)
+
+
+LOG_OF_LEAST = math.log(torch.finfo(torch.float32).tiny)
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    shape=SHAPES,
+    mode=MODES,
+    scale=st.sampled_from([0.1, 1.0, 40.0, 300.0]),
+    seed=st.integers(0, 99),
+)
+def test_softmax_loss_and_gradient_with_its_floor(
+    shape: tuple[int, ...], mode: str, scale: float, seed: int
+) -> None:
+    """-Σ max(log p, log FLT_MIN) by hand; the gradient is p - 1 at the label, floor or not."""
+    x = (draw(*shape, seed=seed) * scale).requires_grad_()
+    labels = torch.arange(shape[0] * shape[2]).remainder(shape[1]).view(shape[0], shape[2])
+    by = divisor(mode, labels.numel(), labels.numel(), shape[0])
+    log_p = (x - x.logsumexp(1, keepdim=True)).detach().numpy()
+    places = np.ndindex(shape[0], shape[2])
+    logs = [max(log_p[n, int(labels[n, p]), p], LOG_OF_LEAST) for n, p in places]
+    loss = make("SoftmaxWithLoss", normalization=mode)(x, labels.double())
+    assert loss.item() == pytest.approx(-sum(logs) / by, rel=1e-9, abs=1e-12)
+    loss.backward()
+    wanted = np.exp(log_p) - np.eye(shape[1])[labels.numpy()].transpose(0, 2, 1)
+    assert x.grad is not None
+    np.testing.assert_allclose(x.grad.numpy(), wanted / by, rtol=1e-9, atol=1e-12)

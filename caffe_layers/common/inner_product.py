@@ -89,4 +89,5 @@ class InnerProduct(Layer):
     def forward(self, x: Tensor) -> Tensor:
         """Multiply and add."""
         weight = self.weight.t() if self.transpose else self.weight
-        return functional.linear(x.flatten(self.axis), weight, self.bias)
+        rows = x if x.ndim == self.axis + 1 else x.flatten(self.axis)
+        return functional.linear(rows, weight, self.bias)

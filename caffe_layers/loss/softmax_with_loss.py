@@ -7,6 +7,7 @@ from typing import Literal
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from ..layer import Layer, Shape
 from ..registry import layer
@@ -17,6 +18,8 @@ from ._normalizer import Normalization, normalizer
 
 FLOOR = math.log(torch.finfo(torch.float32).tiny)
 """log of the least probability that counts."""
+_NO_LABEL = -(1 << 62)
+"""What torch is told to ignore: no float that is a label comes near."""
 
 
 @layer("SoftmaxWithLoss", "softmax_param", "loss_param")
@@ -87,10 +90,39 @@ class SoftmaxWithLoss(Layer):
         short = scores.dtype in (torch.float16, torch.bfloat16)
         log_p = torch.log_softmax(scores, self.axis, dtype=torch.float32 if short else None)
         label = labels.to(torch.int64).reshape(_places(scores, self.axis))
+        loss = self._of_common_labels(log_p, label)
+        if loss is None:
+            loss = self._of_any_labels(log_p, label)
+        return (loss, log_p.detach().exp()) if self.tops == 2 else loss
+
+    def _of_common_labels(self, log_p: Tensor, label: Tensor) -> Tensor | None:
+        """The loss by torch's own kernel; None where it would not be Caffe's, or cannot be known.
+
+        That kernel sets no floor. Looking whether one is needed is for nothing on the CPU only.
+        """
+        looks = label.device.type == "cpu" and not torch.compiler.is_compiling()
+        if not looks or self.axis != 1 or self.ignore_label is not None or label.numel() == 0:
+            return None
+        whole = self.normalization in ("VALID", "FULL")
+        reduction = "mean" if whole else "sum"
+        try:
+            loss = functional.nll_loss(
+                log_p, label.squeeze(1), reduction=reduction, ignore_index=_NO_LABEL
+            )
+            total = loss.item() * (label.numel() if whole else 1)
+            if not total < -FLOOR and not log_p.detach().gather(1, label).min().item() >= FLOOR:
+                return None
+        except IndexError:
+            check_labels(label, log_p.shape[1], self.error)
+            raise
+        return loss / max(1, label.shape[0]) if self.normalization == "BATCH_SIZE" else loss
+
+    def _of_any_labels(self, log_p: Tensor, label: Tensor) -> Tensor:
+        """The loss, step by step."""
         valid = None if self.ignore_label is None else label != self.ignore_label
         if valid is not None:
             label = label.where(valid, 0)
-        check_labels(label, scores.shape[self.axis], self.error)
+        check_labels(label, log_p.shape[self.axis], self.error)
         of_label = floored(log_p.gather(self.axis, label), FLOOR)
         if valid is not None:
             of_label = of_label.where(valid, 0)
@@ -100,8 +132,7 @@ class SoftmaxWithLoss(Layer):
             items=math.prod(label.shape[: self.axis]),
             valid=valid,
         )
-        loss = -of_label.sum() / divisor
-        return (loss, log_p.detach().exp()) if self.tops == 2 else loss
+        return -of_label.sum() / divisor
 
 
 def _places(scores: Tensor, axis: int) -> tuple[int, ...]:

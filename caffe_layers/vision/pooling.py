@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+import torch
 from torch import Tensor
 
 from ..layer import Layer, Shape
@@ -92,6 +93,7 @@ class Pooling(Layer):
         self.kernel: Shape = ()
         self.pad: Shape = (0, 0)
         self.stride: Shape = (1, 1)
+        self._last: tuple[torch.Size, tuple[PoolAxis, PoolAxis]] | None = None
 
     def setup(self, *bottom_shapes: Shape) -> None:
         """Settle height and width of window, pad and step.
@@ -151,9 +153,17 @@ class Pooling(Layer):
         )
         return rows, columns
 
+    def _windows_of(self, x: Tensor) -> tuple[PoolAxis, PoolAxis]:
+        """The windows over x: those of the last call, if its bottom was as large."""
+        if torch.compiler.is_compiling():
+            return self.windows(tuple(x.shape))
+        if self._last is None or self._last[0] != x.shape:
+            self._last = x.shape, self.windows(tuple(x.shape))
+        return self._last[1]
+
     def forward(self, x: Tensor) -> Tensor | tuple[Tensor, Tensor]:
         """Pool each window."""
-        rows, columns = self.windows(tuple(x.shape))
+        rows, columns = self._windows_of(x)
         if self.pool == "STOCHASTIC":
             return drawn(x, rows, columns, training=self.training)
         if self.pool == "AVE":
