@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Literal
 
@@ -51,8 +52,8 @@ class AnchorLoss(Layer):
             and state_dict keep the count.
         axis: the axis of the classes; -1 is the last.
         ignore_label: places with this label count for nothing.
-        normalization: VALID divides by the places not ignored, FULL by all, BATCH_SIZE by N, NONE
-            by 1. The divisor is at least 1.
+        normalization: VALID divides by the places not ignored, FULL by all, BATCH_SIZE by the
+            items before `axis`, NONE by 1. The divisor is at least 1.
 
     Bottoms: logits [N, C, ...]; labels, class numbers as floats, one per place. Only logits get a
         gradient, and none flows through an anchor.
@@ -132,9 +133,8 @@ class AnchorLoss(Layer):
             losses = torch.where(self._warming_up(), self._softmax(logits, label), losses)
         if valid is not None:
             losses = losses.where(valid, 0)
-        divisor = normalizer(
-            self.normalization, places=label.numel(), items=logits.shape[0], valid=valid
-        )
+        items = math.prod(logits.shape[: self.axis])
+        divisor = normalizer(self.normalization, places=label.numel(), items=items, valid=valid)
         return losses.sum() / divisor
 
     def _anchored(self, logits: Tensor, label: Tensor) -> Tensor:
