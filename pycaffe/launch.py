@@ -16,13 +16,15 @@ import torch.distributed as dist
 
 _OFFSPRING = "CAFFE_LAYERS_PARENT_HOLDS_STDIN"
 _FAREWELL = 10.0  # seconds that the rest has to end by itself once one has failed
+STOPPED_ELSEWHERE = 3
+"""Exit code of a process that ends because another one failed, which says why."""
 _SIGNALS = ("SIGINT", "SIGHUP", "SIGTERM")
 
 Process = subprocess.Popen[bytes]
 
 
 def run_together(arguments: Sequence[str], count: int) -> int:
-    """Run `caffe ARGUMENTS` in `count` processes; returns the exit code, the first that is not 0.
+    """Run `caffe ARGUMENTS` in `count` processes; returns the exit code of the one that failed.
 
     Each finds its place in the environment as under torchrun. SIGINT, SIGHUP and SIGTERM are
     handed on to all. When one fails the others end too, and when this process is killed.
@@ -99,7 +101,9 @@ def _wait(processes: Sequence[Process]) -> int:
     end = time.monotonic() + _FAREWELL
     while time.monotonic() < end and any(process.poll() is None for process in processes):
         time.sleep(0.05)
-    return failed[0] if failed[0] > 0 else 128 - failed[0]
+    codes = [process.poll() for process in processes]
+    failed = [code for code in codes if code and code != STOPPED_ELSEWHERE]
+    return next((code for code in failed if code > 0), 1)
 
 
 def _end(processes: Sequence[Process]) -> None:

@@ -21,7 +21,7 @@ from retrain.snapshot import make_folder, snapshot_prefix
 
 from ..devices import device_of_rank, process_count
 from ..errors import UsageError
-from ..launch import leave_with_parent, run_together
+from ..launch import STOPPED_ELSEWHERE, leave_with_parent, run_together
 from ..surroundings import dialect_of, warnings_to, watcher
 
 GROUP = "training"
@@ -78,7 +78,7 @@ def run(options: Namespace) -> int:
         with joined() as ranks:
             _train(options, ranks)
     except StoppedElsewhereError:
-        return 1
+        return STOPPED_ELSEWHERE
     return 0
 
 
