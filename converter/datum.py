@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -24,6 +25,21 @@ from .wire import (
 _CHANNELS, _HEIGHT, _WIDTH, _DATA, _LABEL, _FLOATS, _ENCODED = range(1, 8)
 _WIRE_TYPES = dict.fromkeys((_CHANNELS, _HEIGHT, _WIDTH, _LABEL, _ENCODED), VARINT)
 _WIRE_TYPES[_DATA] = BYTES
+_SMALL = {number << 3 | VARINT: number for number in _WIRE_TYPES if number != _DATA}
+"""Tag bytes of the numbers, which mostly take one byte themselves."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Head:
+    """What came before the pixels of a record: the records of a database mostly share it."""
+
+    content: bytes
+    numbers: dict[int, int]
+    end: int
+    """Where the pixels end."""
+
+
+_last_head = _Head(b"", {}, 1 << 62)
 
 
 def read_datum(record: Buffer) -> Datum:
@@ -41,11 +57,20 @@ def read_datum(record: Buffer) -> Datum:
 
 
 def _read(record: Buffer) -> Datum:
+    global _last_head
     numbers: dict[int, int] = {}
-    start = end = 0
+    start = end = at = 0
     rows: list[Array] = []
-    at, stop = 0, len(record)
+    stop, head = len(record), _last_head
+    if stop >= head.end and record[: len(head.content)] == head.content:
+        numbers = dict(head.numbers)
+        start, end, at = len(head.content), head.end, head.end
     while at < stop:
+        tag = record[at]
+        if tag in _SMALL and at + 1 < stop and record[at + 1] < 0x80:
+            numbers[_SMALL[tag]] = record[at + 1]
+            at += 2
+            continue
         field = read_field(record, at, stop)
         if field.number == _FLOATS:
             row, at = floats(record, at, stop, "<f4")
@@ -55,6 +80,8 @@ def _read(record: Buffer) -> Datum:
             raise WireError(at, f"field {field.number} has wire type {field.wire_type}")
         if field.number == _DATA:
             start, end = field.start, field.end
+            if not rows:
+                _last_head = _Head(bytes(record[:start]), dict(numbers), end)
         else:
             numbers[field.number] = signed(field.value)
         at = field.after

@@ -185,12 +185,14 @@ class ImageSource(SourceLayer):
             DataError: an image does not fit the first, the crop or the mean.
         """
         data, labels = torch.empty(0, device="cpu"), []
+        transform, train, places = self.transform, self.training, data.numpy()
         try:
             for row, (image, label) in enumerate(rows):
                 if row == 0:
-                    shape = (self.batch_size, *self.transform.shape(image.shape))
+                    shape = (self.batch_size, *transform.shape(image.shape))
                     data = torch.empty(shape, dtype=torch.float32, device="cpu")
-                self.transform.into(data[row].numpy(), image, train=self.training)
+                    places = data.numpy()
+                transform.into(places[row], image, train=train)
                 labels.append(label)
         except DataError as error:
             raise self.wrong(error) from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from torch import Tensor
@@ -15,6 +16,14 @@ from ..registry import layer
 from ._transform import Array, ImageSource, ReadBlob, Transform
 from .storage.images import AS_STORED, COLOR, GRAY, decode
 from .storage.records import Records, open_records
+
+
+@dataclass(slots=True)
+class _Place:
+    """The key of the last record read, and how many were; no attributes of a module: those cost."""
+
+    key: bytes | None = None
+    number: int = 0
 
 
 @layer("Data", "data_param", "transform_param")
@@ -108,8 +117,7 @@ class Data(ImageSource):
         self._share = (0, 1)
         self._records: Records | None = None
         self._stream: Iterator[tuple[bytes, Buffer]] | None = None
-        self._last_key: bytes | None = None
-        self._offset = 0
+        self._place = _Place()
 
     def setup(self, *bottom_shapes: Shape) -> None:
         """Check the parameters and read the mean."""
@@ -141,8 +149,8 @@ class Data(ImageSource):
 
     def get_state(self) -> dict[str, Any]:
         """Where the next batch begins: the key before it (hexadecimal), and its running number."""
-        key = None if self._last_key is None else self._last_key.hex()
-        return {"after": key, "offset": self._offset}
+        key = None if self._place.key is None else self._place.key.hex()
+        return {"after": key, "offset": self._place.number}
 
     def set_state(self, state: Mapping[str, Any]) -> None:
         """Go on where `get_state` was asked.
@@ -151,7 +159,7 @@ class Data(ImageSource):
             DataError: the database does not have the key.
         """
         key = None if state["after"] is None else bytes.fromhex(state["after"])
-        self._last_key, self._offset, self._stream = key, state["offset"], None
+        self._place.key, self._place.number, self._stream = key, state["offset"], None
         if key is not None:
             found = next(self._open().items(key), None)
             if found is None or found[0] != key:
@@ -173,8 +181,8 @@ class Data(ImageSource):
         rank, ranks = self._share if self.training else (0, 1)
         while True:
             record = self._next()
-            mine = self._offset % ranks == rank
-            self._offset += 1
+            mine = self._place.number % ranks == rank
+            self._place.number += 1
             if mine:
                 return record
 
@@ -189,11 +197,11 @@ class Data(ImageSource):
                 found = next(self._stream, None) or self._first(self._open())
         except DataError as error:
             raise self.wrong(error) from error
-        self._last_key, record = found
+        self._place.key, record = found
         return record
 
     def _after_last(self, records: Records) -> Iterator[tuple[bytes, Buffer]]:
-        last = self._last_key
+        last = self._place.key
         if last is None:
             return records.items()
         return (item for item in records.items(last) if item[0] != last)
