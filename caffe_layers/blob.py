@@ -244,7 +244,7 @@ class Blob:
         device = self._data.source(0).device
         fits = free and values.is_contiguous() and values.dtype == torch.float32
         fits = fits and values.untyped_storage().nbytes() == 4 * self.count
-        flat = values.detach()
+        flat = values.data  # not detach(): writing into it is none of autograd's business
         if not (fits and values.device == device):
             flat = torch.empty(self._shape, device=device).copy_(flat)
         self._data.move_to(flat.view(-1))
