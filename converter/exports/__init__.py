@@ -1,0 +1,1 @@
+"""Out again: a Net as PyTorch source, ONNX, or Caffe's own files."""

@@ -1,0 +1,254 @@
+"""A Net as a PyTorch project file: readable source, weights, and the way back to Caffe's blobs."""
+
+from __future__ import annotations
+
+import copy
+import importlib.util
+import json
+import math
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import torch
+from safetensors.torch import save
+from torch import Tensor, nn
+
+from caffe_layers.normalization.batch_norm import BatchNorm
+
+from ..errors import ExportError
+from ..net import Net
+from ..replacing import replacing
+from .source.lower import program_of
+from .source.module_text import Source, source_of
+from .source.naming import identifier
+from .source.program import Stored
+
+TOLERANCE = 1e-4
+"""Largest difference allowed between net and source, of an output's largest value."""
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What `write_pytorch` wrote, and how far the source's outputs were from the net's.
+
+    `differences` has the largest difference of each output, of the output's largest value.
+    """
+
+    source: Path
+    weights: Path
+    keys: Path
+    class_name: str
+    lines: int
+    structures: Mapping[str, int]
+    differences: Mapping[str, float]
+    left_out: tuple[str, ...]
+
+    @property
+    def difference(self) -> float:
+        """The largest of all differences."""
+        return max(self.differences.values(), default=0.0)
+
+
+def write_pytorch(
+    net: Net, folder: str | Path, inputs: Mapping[str, Tensor], *, origin: str = ""
+) -> Written:
+    """Write NAME.py, NAME.safetensors and NAME.keys.json, if the source does what the net does.
+
+    The source needs torch alone, and caffe_layers where a layer is none of torch's. Both are run on
+    `inputs`, in the net's phase and with the same random numbers, before anything is written.
+
+    Args:
+        net: the net; it is left as it is.
+        folder: where to write; made if it is not there.
+        inputs: a batch, by blob name.
+        origin: the file the net was read from, named in the source.
+
+    Raises:
+        ExportError: the outputs differ by more than `TOLERANCE`, or the source cannot be made.
+    """
+    program = program_of(net)
+    name = identifier(net.net_name or "net", "net").lower()
+    source = source_of(program, heading(net, name, origin))
+    differences = compared(net, source, inputs)
+    wrong = {top: d for top, d in differences.items() if not d <= TOLERANCE}
+    if wrong:
+        worst = max(wrong, key=lambda top: wrong[top])
+        raise ExportError(
+            f"net '{net.net_name}': the PyTorch source gives other numbers than the net: output "
+            f"'{worst}' differs by {wrong[worst]:.2g} of its largest value; nothing is written"
+        )
+    target = Path(folder)
+    target.mkdir(parents=True, exist_ok=True)
+    paths = tuple(target / f"{name}{ending}" for ending in (".py", ".safetensors", ".keys.json"))
+    contents = (
+        source.text.encode(),
+        save(state_of(net, source.keys)),
+        key_map(source, net).encode(),
+    )
+    for path, content in zip(paths, contents, strict=True):
+        with replacing(path) as temporary:
+            temporary.write_bytes(content)
+    return Written(
+        source=paths[0],
+        weights=paths[1],
+        keys=paths[2],
+        class_name=source.class_name,
+        lines=len(source.text.splitlines()),
+        structures=source.structures,
+        differences=differences,
+        left_out=program.left_out,
+    )
+
+
+def heading(net: Net, name: str, origin: str) -> str:
+    """The docstring of a source file: where it comes from, what it takes, how to load it."""
+    shapes = net.blob_shapes
+    takes = ", ".join(f"{blob} {list(shapes[blob])}" for blob in net.inputs)
+    lines = [
+        f"{net.net_name or 'The net'}, a Caffe net in PyTorch{f': {origin}' if origin else ''}.",
+        "",
+    ]
+    lines += [f"Inputs: {takes}.", "", "    from safetensors.torch import load_file", ""]
+    lines += [
+        "    net = {class_name}()",
+        f'    net.load_state_dict(load_file("{name}.safetensors"))',
+    ]
+    if net.plan.phase == "TEST":
+        lines += ["    net.eval()"]
+    return "\n".join(lines)
+
+
+def state_of(net: Net, keys: Mapping[str, Stored]) -> dict[str, Tensor]:
+    """The source's state_dict, filled from the net's blobs."""
+    state = {}
+    for key, stored in keys.items():
+        state[key] = _tensor(net, stored)
+        if stored.attribute == "running_mean":
+            counter = key.removesuffix("running_mean") + "num_batches_tracked"
+            state[counter] = torch.tensor(0)
+    return state
+
+
+def _tensor(net: Net, stored: Stored) -> Tensor:
+    blobs = [blob.detach().cpu() for _, blob in net.layers[stored.layer].blob_tensors()]
+    blob = blobs[stored.blob]
+    if stored.transform == "by_factor":
+        factor = blobs[2]
+        return (blob / factor if factor.item() != 0 else torch.zeros_like(blob)).clone()
+    if stored.transform == "transposed":
+        return blob.t().contiguous()
+    if stored.transform == "reshaped":
+        return blob.reshape(-1).clone()
+    return blob.clone(memory_format=torch.contiguous_format)
+
+
+def key_map(source: Source, net: Net) -> str:
+    """JSON from each key of the state_dict to its layer, blob, and how the tensor is made of it."""
+    entries = {
+        key: {"layer": stored.layer, "blob": stored.blob, "transform": stored.transform}
+        for key, stored in source.keys.items()
+    }
+    facts = {"net": net.net_name, "class": source.class_name, "phase": net.plan.phase}
+    return json.dumps({**facts, "keys": entries}, indent=1) + "\n"
+
+
+def compared(net: Net, source: Source, inputs: Mapping[str, Tensor]) -> dict[str, float]:
+    """How far each output of the source is from the net's, of its largest value.
+
+    Both compute in float64: in float32 a maximum may fall elsewhere after the least rounding.
+    """
+    inputs = {name: blob.double() for name, blob in inputs.items()}
+    ours = with_telling_weights(net, inputs)
+    state = state_of(ours, source.keys)
+    with module_of(source.text) as module:
+        made: nn.Module = getattr(module, source.class_name)().double()
+        made.load_state_dict(state)
+        made.train(net.training)
+        wanted = _outputs(ours, inputs, list(net.inputs))
+        names = _argument_names(made)
+        found = _outputs(made, inputs, [n for n in net.inputs if identifier(n, "input") in names])
+    if isinstance(found, Tensor):
+        found = dict.fromkeys(wanted, found)
+    return {top: difference(found[top], wanted[top]) for top in wanted}
+
+
+def with_telling_weights(net: Net, inputs: Mapping[str, Tensor]) -> Net:
+    """A float64 copy of the net whose constant blobs, which would hide differences, are random.
+
+    Statistics of normalisations that have none are those of the inputs, so that no output
+    saturates.
+    """
+    ours = copy.deepcopy(net).double()
+    generator = torch.Generator().manual_seed(0)
+    hooks = []
+    for layer in ours.layers.values():
+        if isinstance(layer, BatchNorm) and layer.scale_factor.item() == 0:
+            hooks.append(layer.register_forward_pre_hook(_take_statistics))
+            continue
+        for name, blob in layer.blob_tensors():
+            if blob.numel() > 1 and bool((blob == blob.flatten()[0]).all()):
+                _fill(blob.data, name, generator)
+    if hooks:
+        _outputs(ours, inputs, list(ours.inputs))
+    for hook in hooks:
+        hook.remove()
+    return ours
+
+
+def _take_statistics(layer: BatchNorm, bottoms: tuple[Tensor, ...]) -> None:
+    axes = [axis for axis in range(bottoms[0].ndim) if axis != 1]
+    layer.mean.copy_(bottoms[0].mean(axes))
+    layer.variance.copy_(bottoms[0].var(axes, unbiased=False))
+    layer.scale_factor.fill_(1)
+
+
+def _fill(blob: Tensor, name: str, generator: torch.Generator) -> None:
+    if name == "scale":
+        blob.copy_(torch.rand(blob.shape, generator=generator) + 0.5)
+    else:
+        reach = math.prod(blob.shape[1:]) if blob.ndim > 1 else 100
+        blob.copy_(torch.randn(blob.shape, generator=generator) * (2 / reach) ** 0.5)
+
+
+def _argument_names(module: nn.Module) -> set[str]:
+    code = module.forward.__code__
+    return set(code.co_varnames[: code.co_argcount])
+
+
+def _outputs(module: nn.Module, inputs: Mapping[str, Tensor], names: list[str]) -> Any:
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
+        torch.manual_seed(0)
+        return module(*(inputs[name] for name in names))
+
+
+def difference(found: Tensor, wanted: Tensor) -> float:
+    """The largest difference, of the largest value wanted; infinite for other shapes or NaN."""
+    if found.shape != wanted.shape:
+        return float("inf")
+    if wanted.numel() == 0 or torch.equal(found, wanted):
+        return 0.0
+    same = found.isnan() & wanted.isnan() | (found == wanted)
+    apart = (found.double() - wanted.double()).abs().masked_fill(same, 0).max().item()
+    largest = wanted.double().abs().nan_to_num(0, 0, 0).max().item()
+    value = apart / largest if largest else apart
+    return value if value == value else float("inf")
+
+
+@contextmanager
+def module_of(text: str) -> Iterator[ModuleType]:
+    """The source run as a module, while the block lasts."""
+    name = "caffe_layers_generated_source"
+    spec = importlib.util.spec_from_loader(name, loader=None)
+    assert spec is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        exec(compile(text, "<generated source>", "exec"), module.__dict__)
+        yield module
+    finally:
+        del sys.modules[name]

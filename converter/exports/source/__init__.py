@@ -1,0 +1,1 @@
+"""A Net as a PyTorch source file that a person could have written."""
