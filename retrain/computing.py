@@ -176,8 +176,15 @@ def _is_compilers(error: Exception) -> bool:
 
 
 def _turn(net: Net) -> None:
+    """Turn the weights, but for those that another layer sees in another shape."""
+    lent = {
+        blob.data_ptr()
+        for layer in net.layers.values()
+        for name, blob in layer.blob_tensors()
+        if layer.borrows(name)
+    }
     for blob in net.parameters():
-        if blob.ndim == 4:
+        if blob.ndim == 4 and blob.data_ptr() not in lent:
             blob.data = _turned(blob.data)
 
 

@@ -255,6 +255,31 @@ def test_channels_last_does_not_show_in_snapshots(make: Callable[..., Any]) -> N
     assert largest_error(blobs(resumed), blobs(trainer)) < FLOAT32
 
 
+LENT = POSITIVE.replace(
+    'name: "conv" type: "Convolution" bottom: "x" top: "conv"',
+    'name: "conv" type: "Convolution" bottom: "x" top: "conv" param { name: "lent" }',
+).replace(
+    'layer { name: "sum"',
+    """layer { name: "flat" type: "Reshape" bottom: "x" top: "flat"
+  reshape_param { shape { dim: 35 dim: 18 } } }
+layer { name: "borrows" type: "InnerProduct" bottom: "flat" top: "borrows"
+  param { name: "lent" share_mode: PERMISSIVE } inner_product_param { num_output: 6 } }
+layer { name: "more" type: "Reduction" bottom: "borrows" top: "more" loss_weight: 0.25 }
+layer { name: "sum" """,
+)
+
+
+def test_channels_last_leaves_alone_what_another_layer_sees_in_another_shape(
+    make: Callable[..., Any],
+) -> None:
+    plain, plain_events = make(LENT)
+    turned, turned_events = make(LENT, channels_last=True)
+    plain.step(3)
+    turned.step(3)
+    assert losses(turned_events) == pytest.approx(losses(plain_events), rel=FLOAT32)
+    assert largest_error(blobs(turned), blobs(plain)) < FLOAT32
+
+
 # Compiling
 
 
