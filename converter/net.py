@@ -23,6 +23,7 @@ from .fixes import fixes_of
 from .fx_code import output_name, write_fx
 from .graph import Graph, Node, Param
 from .legacy_layers import Blobs, legacy_layers
+from .sharing import share_blob, share_layer
 
 if TYPE_CHECKING:
     from .weights import WeightReport
@@ -176,7 +177,7 @@ class Net(fx.GraphModule):
             if key not in theirs:
                 alone.append(key)
                 continue
-            _share_layer(key, layer, blobs, *theirs[key])
+            share_layer(key, layer, blobs, *theirs[key])
         return alone
 
     def _holders(self) -> Iterator[tuple[str, Layer, Blobs]]:
@@ -387,7 +388,7 @@ def _apply_specs(graph: Graph, layers: list[Layer], index: int, node: Node) -> N
         if spec.owner != (index, i):
             owning = layers[owner_index]
             owner_attribute, _ = owning.blob_tensors()[owner_blob]
-            _share_blob(node, layers[index], attribute, owning, owner_attribute, spec)
+            share_blob(node, layers[index], attribute, owning, owner_attribute, spec)
         elif isinstance(blob, nn.Parameter):
             blob.requires_grad_(_value(spec.lr_mult) != 0)
         elif spec.lr_mult:
@@ -395,34 +396,6 @@ def _apply_specs(graph: Graph, layers: list[Layer], index: int, node: Node) -> N
                 f"{node.label}: blob {i} is a statistic that no solver may move; its lr_mult must "
                 f"be 0, found {spec.lr_mult:g}"
             )
-
-
-def _share_blob(
-    node: Node, layer: Layer, attribute: str, owning: Layer, owner_attribute: str, spec: Param
-) -> None:
-    mine, owner = getattr(layer, attribute), getattr(owning, owner_attribute)
-    if mine.shape == owner.shape:
-        setattr(layer, attribute, owner)
-        return
-    if not spec.permissive or mine.numel() != owner.numel():
-        raise GraphError(
-            f"{node.label}: shares param '{spec.name}' of shape {list(owner.shape)}, "
-            f"needs {list(mine.shape)}; share_mode PERMISSIVE allows only equal counts"
-        )
-    layer.borrow_blob(attribute, owning, owner_attribute)
-
-
-def _share_layer(key: str, layer: Layer, mine: Blobs, source: Layer, theirs: Blobs) -> None:
-    for (attribute, blob), (name, other) in zip(mine, theirs, strict=False):
-        if blob.shape != other.shape or len(mine) != len(theirs):
-            raise GraphError(
-                f"layer '{key}' has blobs {[list(b.shape) for _, b in mine]} in one net and "
-                f"{[list(b.shape) for _, b in theirs]} in the other; they cannot be shared"
-            )
-        if layer.borrows(attribute) or source.borrows(name):
-            layer.borrow_blob(attribute, source, name)
-        else:
-            setattr(layer, attribute, other)
 
 
 def _loss_weights(graph: Graph, layers: Sequence[Layer]) -> dict[str, float]:

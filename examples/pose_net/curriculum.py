@@ -45,6 +45,8 @@ class Variant:
     """Of the manual ones: a fifth, as where the published runs had passed their stepvalue."""
     deep_std: tuple[float, float] | None = None
     """Std of heatmap2's convolution at depth 32, and at 64."""
+    fixes: tuple[str, ...] = ()
+    """Legacy defects that must be mended for it to run."""
 
     def head_std(self, depth: int) -> float | None:
         """Std of heatmap2's convolution, None for the published one."""
@@ -58,8 +60,18 @@ VARIANTS = (
     PUBLISHED,
     Variant("std", "heatmap2's std 0.002 at d2 = 32, 0.0006 at 64", deep_std=(0.002, 0.0006)),
     Variant("rate", "rate 0.002, manual stages 0.0006", rate=0.002, manual_rate=0.0006),
-    Variant("msra", "every convolution MSRA", filler="msra"),
-    Variant("xavier", "every convolution Xavier", filler="xavier"),
+    Variant(
+        "msra",
+        "every convolution MSRA, and the maximum subtracted in the softmax",
+        filler="msra",
+        fixes=("stable_softmax",),
+    ),
+    Variant(
+        "xavier",
+        "every convolution Xavier, and the maximum subtracted in the softmax",
+        filler="xavier",
+        fixes=("stable_softmax",),
+    ),
 )
 STAGES = (
     Stage("adaptive_h1", 2),
