@@ -1,6 +1,6 @@
 """Which loss weighting? One net, one data set, every weighting, no hand tuning.
 
-    python -m benchmarks.weighting --quick     # one seed, 100 iterations: it runs, and ranks nothing
+    python -m benchmarks.weighting --quick     # one seed, 100 iterations: ranks nothing
     python -m benchmarks.weighting             # three seeds, 1000 iterations, its time told first
     python -m benchmarks.weighting --overhead  # what a weighting costs per step, against Equal
     python -m benchmarks.weighting --known     # two published results that are cheap to repeat

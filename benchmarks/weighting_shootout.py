@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from retrain.errors import RunError
 from retrain.events import Event, Scored, Stepped
 from retrain.load import load_trainer
 from retrain.nets import Dialect
@@ -52,9 +53,11 @@ CROP, DEPTH_RANGE, JOINTS = 64, 2000.0, 16
 class Run:
     """What one run gave."""
 
-    errors: tuple[float, ...] = ()
+    errors: tuple[float, ...] = (math.nan,) * 3
     seconds: list[float] = field(default_factory=list)
     weights: list[Mapping[str, float]] = field(default_factory=list)
+    lost: str = ""
+    """Why it ended early, if it did."""
 
     @property
     def step(self) -> float:
@@ -76,7 +79,8 @@ def shoot_out(
         for seed in range(seeds):
             for name in names:
                 runs[name].append(trained(name, iterations, 2018 + seed))
-                shown = ", ".join(f"{error:.1f}" for error in runs[name][-1].errors)
+                last = runs[name][-1]
+                shown = last.lost or ", ".join(f"{error:.1f}" for error in last.errors)
                 print(f"  seed {seed} {name}: {shown}", flush=True)
     print_table(runs)
     draw_curves(runs, into / "weights.png")
@@ -147,8 +151,11 @@ def trained(name: str, iterations: int, seed: int, *, score: bool = True) -> Run
 
     trainer = load_trainer(settings, dialect=Dialect(fork="integral"), workers=0, observer=watch)
     clock[0] = time.perf_counter()
-    trainer.step(iterations)
-    if score:
+    try:
+        trainer.step(iterations)
+    except RunError:
+        run.lost = f"diverged, iteration {trainer.iteration}"
+    if score and not run.lost:
         trainer.test_all()
     return run
 
@@ -168,9 +175,11 @@ def print_table(runs: Mapping[str, Sequence[Run]]) -> None:
     for name, found in runs.items():
         cells = []
         for metric in range(len(METRICS)):
-            values = [run.errors[metric] for run in found]
+            values = [run.errors[metric] for run in found if not run.lost]
             spread = f" ± {statistics.stdev(values):.1f}" if len(values) > 1 else ""
-            cells.append(f"{statistics.mean(values):.1f}{spread}")
+            lost = [run.lost for run in found if run.lost]
+            mean = [f"{statistics.mean(values):.1f}{spread}"] if values else []
+            cells.append("; ".join(mean + lost[:1]))
         step = statistics.median(run.step for run in found)
         cells += [f"{win_rate(name, runs):.0%}", f"{step:.3f}", f"{step / equal - 1:+.0%}"]
         print(f"| {name} | " + " | ".join(cells) + " |")
@@ -178,9 +187,12 @@ def print_table(runs: Mapping[str, Sequence[Run]]) -> None:
 
 
 def win_rate(name: str, runs: Mapping[str, Sequence[Run]]) -> float:
-    """Share of the comparisons that it wins: same seed, same metric, another weighting."""
+    """Share of the comparisons that it wins: same seed, same metric, another weighting.
+
+    A run that diverged loses to one that did not; equals share.
+    """
     wins = [
-        (mine < theirs) + 0.5 * (mine == theirs)
+        (mine < theirs or (mine == mine and theirs != theirs)) + 0.5 * (mine == theirs)
         for other, found in runs.items()
         if other != name
         for one, two in zip(runs[name], found, strict=True)

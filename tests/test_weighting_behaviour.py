@@ -165,10 +165,11 @@ def test_the_shortest_combination_is_one(count: int, size: int, seed: int) -> No
 
 
 @settings(deadline=None, max_examples=60)
-@given(st.integers(2, 6), st.integers(0, 10**6))
-def test_the_bargain_is_one(count: int, seed: int) -> None:
+@given(st.integers(2, 6), st.integers(0, 10**6), st.floats(1e-9, 1e9))
+def test_the_bargain_is_one(count: int, seed: int, unlike: float) -> None:
     draw = torch.Generator().manual_seed(seed)
     rows = torch.randn(count, count + 9, generator=draw, dtype=torch.float64)
+    rows[0] *= unlike
     products = rows @ rows.T
     weights = bargain(products)
     assert weights.min().item() > 0

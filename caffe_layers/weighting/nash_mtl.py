@@ -38,7 +38,7 @@ class NashMTL(GradientWeighting):
     def compare(self, products: Tensor, values: Tensor) -> Tensor:
         """The bargain; equal weights where every gradient is 0."""
         sizes = products.diagonal()
-        taking_part = sizes > 1e-12 * sizes.max()
+        taking_part = sizes > 0
         if not bool(taking_part.any()):
             return torch.ones_like(values)
         among = products[taking_part][:, taking_part].cpu()
@@ -51,11 +51,11 @@ class NashMTL(GradientWeighting):
 
 
 def bargain(products: Tensor, iterations: int = 100) -> Tensor:
-    """w > 0 with products·w = 1/w, by damped Newton steps."""
-    count = len(products)
-    size = products.diagonal().max()
-    system = products / size + 1e-12 * torch.eye(count, dtype=products.dtype)
-    weights = system.diagonal().rsqrt()
+    """w > 0 with products·w = 1/w, by damped Newton steps; lengths may differ by any factor."""
+    lengths = products.diagonal().sqrt()
+    system = products / torch.outer(lengths, lengths)
+    system = system + 1e-12 * torch.eye(len(products), dtype=products.dtype)
+    weights = torch.ones_like(lengths)
     for _ in range(iterations):
         slope = system @ weights - 1 / weights
         curve = system + torch.diag(weights**-2)
@@ -64,4 +64,4 @@ def bargain(products: Tensor, iterations: int = 100) -> Tensor:
         weights = weights - step / (1 + decrement if decrement > 0.25 else 1)
         if decrement < 1e-13:
             break
-    return weights / size.sqrt()
+    return weights / lengths
