@@ -141,7 +141,7 @@ def _held(blob: Tensor) -> Callable[[], Tensor]:
         return lambda: kept
     copy = torch.empty(blob.shape, dtype=blob.dtype, device="cpu", pin_memory=True)
     copy.copy_(blob, non_blocking=True)
-    copied = torch.cuda.Event()
+    copied = torch.cuda.Event()  # type: ignore[no-untyped-call] # untyped in torch
     copied.record()
 
     def wait() -> Tensor:

@@ -144,7 +144,9 @@ def _with_cuts(graph: Graph, fixes: frozenset[str]) -> Graph | None:
     cut = f"{cutter.tops[0]}_cut"
     while cut in graph.blob_names:
         cut += "_"
-    told = [n for n in graph.nodes if n is not cutter and fixes & _CUT & class_of(n).known_fixes.keys()]
+    told = [
+        n for n in graph.nodes if n is not cutter and fixes & _CUT & class_of(n).known_fixes.keys()
+    ]
     keys = {node.key for node in told}
     nodes = tuple(
         _with_top(n, cut) if n is cutter else _with_bottom(n, cut) if n.key in keys else n

@@ -1,0 +1,1 @@
+"""One file, one kind of finding: a function marked with `@check`, found by itself."""
