@@ -74,15 +74,15 @@ TYPES = [
     "WindowData",
 ]
 STAND_INS = {
-    "HDF5Output": "test_memory_data_and_hdf5_output.py",
-    "LSTMUnit": "test_recurrent.py",
-    "MemoryData": "test_memory_data_and_hdf5_output.py",
-    "Parameter": "test_more_layers.py",
-    "Python": "test_drop_in_python.py",
-    "Silence": "test_caffe_semantics.py",
-    "WindowData": "test_window_data.py",
+    "HDF5Output": ("test_memory_data_and_hdf5_output.py", "test_rows_of_all_passes"),
+    "LSTMUnit": ("test_recurrent.py", "test_unit_is_torchs_cell"),
+    "MemoryData": ("test_memory_data_and_hdf5_output.py", "test_rows_come_round_and_round"),
+    "Parameter": ("test_more_layers.py", "test_parameter_in_a_net_is_learned"),
+    "Python": ("test_drop_in_python.py", "test_in_a_converted_net"),
+    "Silence": ("test_caffe_semantics.py", "test_silence_has_no_top"),
+    "WindowData": ("test_window_data.py", "test_a_window_of_the_crops_size_is_cut_out"),
 }
-"""Types without a golden case, and the file of closed forms that names each."""
+"""Types without a golden case, and the test of a closed form that stands in for each."""
 IN_GOLDEN = {
     name
     for path in HERE.joinpath("golden").rglob("*.prototxt")
@@ -94,6 +94,9 @@ IN_GOLDEN = {
 def test_type(name: str) -> None:
     assert name in registered(), "it has no class"
     if name in STAND_INS:
-        assert name in HERE.joinpath(STAND_INS[name]).read_text(encoding="utf-8")
+        file, test = STAND_INS[name]
+        text = HERE.joinpath(file).read_text(encoding="utf-8")
+        assert f"def {test}(" in text, "the test that stands in is not there"
+        assert name in text
     else:
         assert name in IN_GOLDEN, "it has no golden case"
