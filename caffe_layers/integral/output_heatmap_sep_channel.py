@@ -134,7 +134,8 @@ joint's map is written.
         self.later(self._write, maps, index)
 
     def _write(self, maps: Tensor, index: Tensor) -> None:
-        grey = np.nan_to_num(maps.float().clamp(min=0).numpy() * np.float32(255))
+        highest = 1 if "bright_pixels" in self.fixes else None
+        grey = np.nan_to_num(maps.float().clamp(0, highest).numpy() * np.float32(255))
         images = np.minimum(grey, 2**31).astype(np.int64).astype(np.uint8)
         for number, sample in zip(indices_of(index), images, strict=True):
             for joint in self.joints:
