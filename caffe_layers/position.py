@@ -30,6 +30,14 @@ class KeepsFile(HasPosition, Protocol):
         """From now on keep the position in memory, and leave the file to another process."""
 
 
+@runtime_checkable
+class CanPassBy(HasPosition, Protocol):
+    """A source layer that can leave out a batch for less than it costs to make."""
+
+    def pass_by(self) -> None:
+        """Go on as a forward pass does: position and random numbers are as after it."""
+
+
 def get_positions(parts: Mapping[str, object]) -> dict[str, Any]:
     """The positions of those parts that have one, by name."""
     return {name: dict(p.get_state()) for name, p in parts.items() if isinstance(p, HasPosition)}

@@ -82,7 +82,8 @@ class NetFeed:
         end = time.perf_counter()
         self.waited += end - start
         if self._workers is None:
-            self._workers = self._pace.workers_needed(start, end)
+            needed = self._pace.workers_needed(start, end)
+            self._workers = needed and (needed if self._reading.passes_by else 1)
         if self._more is not None:
             batch.update(self._more())
         return {name: blob.to(self._device, non_blocking=True) for name, blob in batch.items()}

@@ -30,6 +30,8 @@ from .reading import Reading, is_ours
 _AHEAD = 4
 """Batches that each worker may be ahead by."""
 _ALIGNED = 64
+_SWITCH_SECONDS = 0.0002
+_NICE = 5
 _START = "forkserver"
 
 State = Mapping[str, Any]
@@ -200,7 +202,14 @@ def warm_up() -> Any:
 
 
 def _prepare(worker: int) -> None:
-    """Signals are the main process's business; when that one ends, however it does, so do we."""
+    """Signals are the main process's business; when that one ends, however it does, so do we.
+
+    The thread that hands over a batch must not wait for the one that reads the next, so they switch
+    often; and where processors are few, computing goes before reading ahead.
+    """
+    sys.setswitchinterval(_SWITCH_SECONDS)
+    if hasattr(os, "nice"):
+        os.nice(_NICE)
     for name in ("SIGINT", "SIGHUP"):
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), signal.SIG_IGN)

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from caffe_layers.layer import Layer
-from caffe_layers.position import KeepsFile, get_positions, set_positions
+from caffe_layers.position import CanPassBy, KeepsFile, get_positions, set_positions
 from converter.net import Net
 
 from .random_state import generator_from_text, generator_text
@@ -67,8 +67,13 @@ class Reading:
     def take(self, turn: int) -> dict[str, Tensor]:
         """Batch number `turn` of this rank's, which is still to come; those before pass by."""
         while self._passed < turn * self.ranks + self.rank:
-            self._read()
+            self._pass_by()
         return self._read()
+
+    @property
+    def passes_by(self) -> bool:
+        """Whether it costs less to leave out a batch than to read it."""
+        return all(isinstance(layer, CanPassBy) for layer in self.net.layers.values())
 
     def leave_files(self) -> None:
         """Layers that keep their place in a file keep it in memory from now on."""
@@ -79,6 +84,15 @@ class Reading:
     def file_keepers(self) -> dict[str, KeepsFile]:
         """The layers that keep their place in a file, by their names in a state."""
         return {name: p for name, p in layers_of(self.net).items() if isinstance(p, KeepsFile)}
+
+    def _pass_by(self) -> None:
+        if not self.passes_by:
+            self._read()
+            return
+        with self._random.in_use():
+            for layer in self.net.layers.values():
+                layer.pass_by()  # type: ignore[operator] # passes_by has looked
+        self._passed += 1
 
     @torch.no_grad()
     def _read(self) -> dict[str, Tensor]:

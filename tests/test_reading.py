@@ -101,3 +101,14 @@ class DrawnElsewhere(SourceLayer):
     def forward(self):
         return torch.tensor([np.random.rand(), random.random()])
 """
+
+
+def test_the_draws_of_a_batch_in_one_go_are_those_one_by_one() -> None:
+    bounds = [2, 1, 7] * 5  # mirror, no rest to crop, a rest
+    torch.manual_seed(2)
+    for bound in bounds:
+        torch.randint(bound, ())
+    one_by_one = torch.get_rng_state()
+    torch.manual_seed(2)
+    torch.randint(2, (len(bounds),))
+    assert torch.equal(torch.get_rng_state(), one_by_one)

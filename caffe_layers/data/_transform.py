@@ -113,6 +113,11 @@ class Transform:
         if self.scale != 1:
             out *= np.float32(self.scale)
 
+    def pass_by(self, images: int, *, train: bool) -> None:
+        """Draw what `into` draws for so many images."""
+        count = images * (bool(self.mirror) + 2 * (bool(self.crop_size) and train))
+        torch.randint(2, (count,), device="cpu")
+
     def _crop(self, shape: Shape, *, train: bool) -> tuple[slice, slice, slice]:
         rests = [side - self.crop_size for side in shape[1:]]
         top, left = [draw(rest + 1) if train else rest // 2 for rest in rests]

@@ -138,6 +138,12 @@ class Data(ImageSource):
         tops = self.batch(self._rows())
         return tops[0] if self.tops == 1 else tops
 
+    def pass_by(self) -> None:
+        """Go on as `forward` does, without decoding the records."""
+        for _ in range(self.batch_size):
+            self._next_of_share()
+        self.transform.pass_by(self.batch_size, train=self.training)
+
     def take_share(self, rank: int, ranks: int) -> None:
         """In TRAIN, read only the records rank, rank + ranks, rank + 2·ranks …, as in Caffe.
 

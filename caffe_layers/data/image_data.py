@@ -120,9 +120,15 @@ class ImageData(ImageSource):
         """The next images."""
         return self.batch(self._rows())
 
+    def pass_by(self) -> None:
+        """Go on as `forward` does, without reading the images."""
+        for _ in range(self.batch_size):
+            self._next_line()
+            self.transform.pass_by(1, train=self.training)
+
     def get_state(self) -> dict[str, Any]:
         """Where the next batch begins, in plain numbers and lists."""
-        return {"line": self._line, "order": list(self._order)}
+        return {"line": self._line, "order": self._order}
 
     def set_state(self, state: Mapping[str, Any]) -> None:
         """Go on where `get_state` was asked.
@@ -141,13 +147,17 @@ class ImageData(ImageSource):
 
     def _rows(self) -> Iterator[tuple[Array, int]]:
         for _ in range(self.batch_size):
-            if not self._order:
-                self._start()
-            name, label = self._lines[self._order[self._line]]
-            self._line += 1
-            if self._line == len(self._lines):
-                self._begin_round()
+            name, label = self._next_line()
             yield self._read(name), label
+
+    def _next_line(self) -> tuple[str, int]:
+        if not self._order:
+            self._start()
+        line = self._lines[self._order[self._line]]
+        self._line += 1
+        if self._line == len(self._lines):
+            self._begin_round()
+        return line
 
     def _start(self) -> None:
         if not self._lines:
