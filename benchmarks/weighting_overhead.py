@@ -68,7 +68,7 @@ class Step:
         differences = {name: top - self.labels[name] for name, top in made.items()}
         losses = {n: d.square().sum() / (2 * BATCH) for n, d in differences.items()}
         needs = self.weighting.needs_residuals
-        residuals = {n: made[n].detach() - self.labels[n] for n in made} if needs else None
+        residuals = {n: d.detach() for n, d in differences.items()} if needs else None
         self.weighting(losses, shared=shared, residuals=residuals).backward()
         if hasattr(self.weighting, "normalise_"):
             self.weighting.normalise_(self.blocks)

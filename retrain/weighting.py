@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from caffe_layers.errors import DataError, LayerError
+from caffe_layers.integral._adaptive_kernels import residual_sums
 from caffe_layers.layer import as_tuple
 from caffe_layers.weighting import BlockNormalizedGradient, Uncertainty
 from caffe_layers.weighting.weighting import GradientWeighting, Weighting
@@ -101,7 +102,7 @@ class WeighedLosses:
         self._indicators = indicators
         self._backward = trainer.backward
         self._solver = trainer.solver
-        self._seen: dict[str, Tensor] = {}
+        self._seen: dict[str, tuple[Tensor, ...]] = {}
         """What hooks saw in this forward pass: the shared blob, bottoms of losses."""
         device = next((p.device for p in net.parameters()), torch.device("cpu"))
         module.to(device).set_up(self._names)
@@ -110,7 +111,7 @@ class WeighedLosses:
             _keep_top(net, shared, self._seen)
         if module.needs_residuals:
             for top in tops:
-                _keep_residual(net, top, self._seen)
+                _keep_bottoms(net, top, self._seen)
         _join(module, trainer.solver, net)
 
     def objective(self, made: Pass) -> Tensor:
@@ -127,10 +128,12 @@ class WeighedLosses:
             tell(
                 {loss: made.outputs[top].detach().mean() for loss, top in self._indicators.items()}
             )
-        seen, shared = dict(self._seen), self._seen.get(_SHARED)
+        seen = dict(self._seen)
         self._seen.clear()
+        shared = seen.pop(_SHARED, (None,))[0]
+        residuals = {name: _mean_error(*bottoms) for name, bottoms in seen.items()}
         try:
-            total: Tensor = self.module(losses, shared=shared, residuals=seen)
+            total: Tensor = self.module(losses, shared=shared, residuals=residuals)
         except LayerError as error:
             raise RunError(str(error)) from error
         return total
@@ -184,26 +187,31 @@ class WeighedLosses:
 _SHARED = "the shared blob"
 
 
-def _keep_top(net: Net, place: SharedBlob, seen: dict[str, Tensor]) -> None:
+def _keep_top(net: Net, place: SharedBlob, seen: dict[str, tuple[Tensor, ...]]) -> None:
     """Remember the shared blob at each forward pass that records gradients."""
     index = place.node.tops.index(place.version)
 
     def keep(layer: nn.Module, bottoms: Any, tops: Any) -> None:
         if torch.is_grad_enabled():
-            seen[_SHARED] = as_tuple(tops)[index]
+            seen[_SHARED] = (as_tuple(tops)[index],)
 
     net.layers[place.node.key].register_forward_hook(keep)
 
 
-def _keep_residual(net: Net, top: WeighedTop, seen: dict[str, Tensor]) -> None:
-    """Remember prediction minus label of a loss at each forward pass that records gradients."""
+def _keep_bottoms(net: Net, top: WeighedTop, seen: dict[str, tuple[Tensor, ...]]) -> None:
+    """Remember a loss's prediction and label at each forward pass that records gradients."""
 
     def keep(layer: nn.Module, bottoms: tuple[Tensor, ...]) -> None:
         if torch.is_grad_enabled():
-            prediction, label = (bottom.detach() for bottom in bottoms[:2])
-            seen[top.name] = prediction - label.reshape(prediction.shape)
+            seen[top.name] = tuple(bottom.detach() for bottom in bottoms[:2])
 
     net.layers[top.node.key].register_forward_pre_hook(keep)
+
+
+def _mean_error(prediction: Tensor, label: Tensor) -> Tensor:
+    """A number with the mean absolute value of the residual, found without room for that."""
+    total: Tensor = residual_sums(prediction, label.reshape(prediction.shape))[0]
+    return total.to(prediction.device) / prediction.numel()
 
 
 def _join(module: Weighting, solver: Solver, net: Net) -> None:

@@ -363,3 +363,22 @@ def test_showing_the_last_loss_moves_no_statistic(run: Make) -> None:
     before = weighed.module.steps.item()
     trainer._show_last_loss()
     assert (before, weighed.module.steps.item()) == (3, 3)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@pytest.mark.parametrize("amp", [None, "bf16", "fp16"])
+@pytest.mark.parametrize("name", NAMES)
+def test_on_a_gpu(run: Make, name: str, amp: Any) -> None:
+    """Weights, statistics and a resumed run on the device are those of the CPU."""
+    gpu = run(name, device=torch.device("cuda"), speed=Speed(amp, False, False))
+    gpu.solve()
+    assert all(torch.isfinite(blob).all() for blob in blobs(gpu))
+    resumed = run(name, device=torch.device("cuda"), speed=Speed(amp, False, False))
+    resumed.restore("solver_iter_4.solverstate")
+    resumed.solve()
+    assert resumed.train.adaptive_weights().keys() == gpu.train.adaptive_weights().keys()
+    if amp is None:
+        cpu = run(name)
+        cpu.solve()
+        wanted = list(cpu.train.adaptive_weights()[name].values())
+        assert list(gpu.train.adaptive_weights()[name].values()) == pytest.approx(wanted, rel=1e-2)
