@@ -112,6 +112,8 @@ class Trainer:
                 self.step(settings.max_iter - self.iteration)
                 self._finish()
         finally:
+            for fed in (self.train, *self.tests):
+                fed.close()
             self.observer(Ended())
 
     def _layers(self) -> Iterator[object]:
