@@ -77,6 +77,18 @@ def test_checked_in_files_are_what_the_generator_writes(
     assert (PROTOTXT / recipe / file).read_text(encoding="utf-8") == texts[file]
 
 
+@pytest.mark.parametrize("file", ["train_val_terms.prototxt", "solver_terms.prototxt"])
+def test_the_terms_of_adaptive_i1_are_five_losses(
+    generators: dict[str, ModuleType], file: str
+) -> None:
+    made = {path.name: text for path, text in generators["nets"].files("adaptive_i1").items()}
+    path = PROTOTXT / "adaptive_i1" / file
+    assert path.read_text(encoding="utf-8") == made[file]
+    if file.startswith("train"):
+        weighed = [n for n in train_graph(path).nodes if n.loss_weights and n.loss_weights[0]]
+        assert [(n.type, n.loss_weights) for n in weighed] == [("EuclideanLoss", (1.0,))] * 5
+
+
 def written_net(generators: dict[str, ModuleType], folder: Path, recipe: str, depth: int) -> Path:
     """The net of a recipe at a depth, in a file."""
     texts = generators["nets"].files(recipe, depth, folder)
