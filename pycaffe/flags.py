@@ -25,21 +25,28 @@ class Flag:
     choices: tuple[str, ...] = ()
 
 
-def _names(text: str) -> tuple[str, ...]:
+def comma_separated(text: str) -> tuple[str, ...]:
+    """The parts of a flag's value."""
     return tuple(part for part in text.split(",") if part)
 
 
 FLAGS = (
     Flag("solver", "the solver definition (prototxt)", "FILE"),
     Flag("model", "the model definition (prototxt)", "FILE"),
-    Flag("weights", "weights to start from, the later files winning", "FILE,FILE", _names, ()),
+    Flag(
+        "weights",
+        "weights to start from, the later files winning",
+        "FILE,FILE",
+        comma_separated,
+        (),
+    ),
     Flag("snapshot", "the .solverstate to resume training from", "FILE"),
     Flag("iterations", "how many batches to run", "N", int, 50),
     Flag("gpu", "run on this GPU; train on all, or several, each in a process", "all|ID,ID"),
     Flag("nproc", "train in this many processes on the CPU", "N", int),
     Flag("phase", "network phase", "PHASE", choices=("TRAIN", "TEST")),
     Flag("level", "network level", "N", int),
-    Flag("stage", "network stages", "NAME,NAME", _names, ()),
+    Flag("stage", "network stages", "NAME,NAME", comma_separated, ()),
     Flag(
         "sigint_effect",
         "what Ctrl-C does",
@@ -84,8 +91,14 @@ FLAGS = (
         choices=("file", "forward", "backward", "total"),
     ),
     Flag("fork", "read nets with this fork's schema, such as integral", "NAME"),
-    Flag("proto", "read nets with these .proto files", "FILE,FILE", _names, ()),
-    Flag("layers", "import these modules for their @layer classes", "MODULE,MODULE", _names, ()),
+    Flag("proto", "read nets with these .proto files", "FILE,FILE", comma_separated, ()),
+    Flag(
+        "layers",
+        "import these modules for their @layer classes",
+        "MODULE,MODULE",
+        comma_separated,
+        (),
+    ),
     Flag(
         "gradient",
         "backward of layers whose legacy one was wrong",
@@ -97,10 +110,15 @@ FLAGS = (
         "rewrite",
         "fewer layers, equal numbers: all, or names of rewrites",
         "NAME,NAME",
-        _names,
+        comma_separated,
         (),
     ),
-    Flag("fixes", "mend defects of the legacy layers: all, none or names", "NAME,NAME", _names),
+    Flag(
+        "fixes",
+        "mend defects of the legacy layers: all, none or names",
+        "NAME,NAME",
+        comma_separated,
+    ),
     Flag("workers", "processes that read data ahead (default: as many as it takes)", "N", int),
     Flag("allow_python", "run the classes that layers of type Python name"),
     Flag("debug", "show the traceback of an error"),

@@ -100,7 +100,9 @@ def _usage(name: str, purpose: str, arguments: Sequence[str], flags: Sequence[Fl
     rows = []
     for head, flag in zip(heads, flags, strict=True):
         notes = [*([" | ".join(flag.choices)] if flag.choices else [])]
-        notes += [f"default {flag.default}"] if flag.value and flag.default != "" else []
+        notes += (
+            [f"default {flag.default}"] if flag.value and flag.default not in ("", (), None) else []
+        )
         extra = f" ({'; '.join(notes)})" if notes else ""
         rows.append(f"{head:<{width}}{flag.purpose}{extra}")
     head = f"caffe {name}: {purpose}"

@@ -28,7 +28,7 @@ from .source.module_text import Source, source_of
 from .source.naming import identifier
 from .source.program import Stored
 
-TOLERANCE = 1e-4
+TOLERANCE = 1e-6
 """Largest difference allowed between net and source, of an output's largest value."""
 
 

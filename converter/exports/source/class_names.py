@@ -14,7 +14,7 @@ _UNIT_WORDS = (
     ("nn.BatchNorm", "BatchNorm"),
     ("FrozenBatchNorm", "BatchNorm"),
     ("BatchStatisticsNorm", "BatchNorm"),
-    ("Scale", "Scale"),
+    ("ChannelScale", "Scale"),
     ("F.relu", "ReLU"),
     ("F.leaky_relu", "LeakyReLU"),
     ("F.elu", "ELU"),

@@ -8,7 +8,7 @@ _NORM = '''class {name}(nn.BatchNorm{axes}d):
     def train(self, mode: bool = True) -> {name}:
         return super().train({mode})
 '''
-_SCALE = '''class Scale(nn.Module):
+_SCALE = '''class ChannelScale(nn.Module):
     """A factor, and if wanted an offset, for each channel."""
 
     def __init__(self, channels: int, bias: bool = True) -> None:
@@ -39,5 +39,5 @@ def _norms() -> dict[str, str]:
     }
 
 
-LOCAL_DEFINITIONS = {"euclidean_loss": _EUCLIDEAN, "Scale": _SCALE, **_norms()}
+LOCAL_DEFINITIONS = {"euclidean_loss": _EUCLIDEAN, "ChannelScale": _SCALE, **_norms()}
 """Python text by the name that it defines."""

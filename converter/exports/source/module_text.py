@@ -30,7 +30,9 @@ def source_of(program: Program, heading: str) -> Source:
         program: the net in torch's words.
         heading: first lines of the file's docstring.
     """
-    structures, whole = structured(_without_dead(program))
+    program = _without_dead(program)
+    own = sorted({op.call.target.partition(".")[2] for op in program.ops if _is_own(op)})
+    structures, whole = structured(program, taken=(*own, *LOCAL_DEFINITIONS, "Tensor"))
     by_name = {structure.name: structure for structure in structures}
     stateless = {s.name: _is_stateless(s, by_name) for s in structures}
     texts = {s.name: class_text(s, stateless) for s in structures}
@@ -39,11 +41,14 @@ def source_of(program: Program, heading: str) -> Source:
     keys = dict(_keys("", whole.body, texts[whole.name], texts))
     body = "\n\n\n".join("\n".join(_tidy(text.lines)) for text in texts.values())
     heading = heading.replace("{class_name}", whole.name)
-    own = {op.call.target for text in (*structures, whole) for op in text.body}
-    own = {name.removeprefix("caffe_layers.") for name in own if name.startswith("caffe_layers.")}
-    text = "\n".join((*_top(heading, body, sorted(own)), body, ""))
+    text = "\n".join((*_top(heading, body, own), body, ""))
     text += _ending(program)
     return Source(text, whole.name, keys, {s.name: len(s.body) for s in (*structures, whole)})
+
+
+def _is_own(op: Op) -> bool:
+    """Whether an op calls a layer of caffe_layers."""
+    return op.call.target.startswith("caffe_layers.")
 
 
 def _without_dead(program: Program) -> Program:
@@ -91,14 +96,14 @@ def _top(heading: str, body: str, own: Sequence[str]) -> list[str]:
     quote = '"""'
     lines = [f"{quote}{heading}{quote}" if "\n" not in heading else f"{quote}{heading}\n{quote}"]
     lines += ["", "from __future__ import annotations", ""]
-    lines += ["import torch"] if re.search(r"\btorch\.", body) else []
-    lines += ["import torch.nn.functional as F"] if re.search(r"\bF\.", body) else []
+    named = LOCAL_DEFINITIONS.items()
+    local = [text for name, text in named if re.search(rf"\b{name}\(", body)]
+    code = "\n".join([*local, body])
+    lines += ["import torch"] if re.search(r"\btorch\.", code) else []
+    lines += ["import torch.nn.functional as F"] if re.search(r"\bF\.", code) else []
     lines += _imported(own)
     lines += ["from torch import Tensor, nn", "", ""]
-    for name, text in LOCAL_DEFINITIONS.items():
-        if re.search(rf"\b{name}\(", body):
-            lines += [text, ""]
-    return lines
+    return [*lines, *(line for text in local for line in (text, ""))]
 
 
 def _imported(names: Sequence[str]) -> list[str]:

@@ -16,7 +16,7 @@ _BY_TARGET = (
     ("nn.BatchNorm", "norm"),
     ("Frozen", "norm"),
     ("BatchStatistics", "norm"),
-    ("Scale", "scale"),
+    ("ChannelScale", "scale"),
     ("nn.PReLU", "prelu"),
     ("nn.Dropout", "dropout"),
 )

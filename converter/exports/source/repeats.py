@@ -164,7 +164,7 @@ _BESIDE = (
     "nn.BatchNorm",
     "FrozenBatchNorm",
     "BatchStatisticsNorm",
-    "Scale",
+    "ChannelScale",
     "F.relu",
     "F.leaky_relu",
     "F.elu",

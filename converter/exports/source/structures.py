@@ -25,30 +25,32 @@ class Parameter:
     default: Any = None
 
 
-def structured(program: Program) -> tuple[list[Structure], Structure]:
+def structured(program: Program, taken: Sequence[str] = ()) -> tuple[list[Structure], Structure]:
     """The classes of a program, smaller before those made of them, and the whole net as the last.
 
-    Units (a convolution with its normalisation and activation) are looked for first.
+    No class is called by a name that is `taken`. Units (a convolution with its normalisation and
+    activation) are looked for first.
     """
     ops, kept = list(program.ops), set(program.outputs.values())
     made: list[Structure] = []
     for units in (True, False):
         while windows := best_repeat(ops, kept, units=units):
-            structure, slots = _structure(ops, windows, made)
+            names = [*taken, *(structure.name for structure in made)]
+            structure, slots = _structure(ops, windows, names)
             ops = replaced(ops, windows, structure.name, slots)
             made.append(structure)
-    return made, _whole(program, ops, [structure.name for structure in made])
+    return made, _whole(program, ops, [*taken, *(structure.name for structure in made)])
 
 
 def _structure(
-    ops: Sequence[Op], windows: Sequence[Window], known: Sequence[Structure]
+    ops: Sequence[Op], windows: Sequence[Window], taken: Sequence[str]
 ) -> tuple[Structure, list[tuple[Slot, ...]]]:
     """The class for these windows, and the arguments of each."""
     occurrences = [tuple(ops[w.start : w.stop]) for w in windows]
     body = occurrences[0]
     parameters, expressions = _parameters(occurrences, windows[0])
     structure = Structure(
-        name=class_name(body, windows[0], [s.name for s in known]),
+        name=class_name(body, windows[0], taken),
         body=body,
         refs=windows[0].refs,
         inputs=("x", "y")[: len(windows[0].inputs)],

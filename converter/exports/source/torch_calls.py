@@ -147,7 +147,11 @@ def _scale(layer: Any, key: str, shapes: Sequence[Shape]) -> Call | None:
         [Stored("bias", key, 1)] if layer.bias is not None else []
     )
     return Call(
-        "module", "Scale", (Slot("channels", shapes[0][1], positional=True),), fixed, tuple(stored)
+        "module",
+        "ChannelScale",
+        (Slot("channels", shapes[0][1], positional=True),),
+        fixed,
+        tuple(stored),
     )
 
 

@@ -1,0 +1,193 @@
+"""Nets as PyTorch source: the source does what the net does, and reads as a person's would."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+import torch
+from golden_case import GoldenCase
+from safetensors.torch import load_file
+
+from converter import load_net
+from converter.errors import ExportError
+from converter.exports import pytorch
+from converter.exports.pytorch import write_pytorch
+from converter.exports.source.layout import split_arguments, wrapped
+from converter.exports.source.lower import program_of
+from converter.exports.source.module_text import Source, source_of
+from converter.load import load_graph
+from converter.stand_in import quietly_fed
+from pycaffe.command import main
+
+ROOT = Path(__file__).parent.parent
+PROTOTXT = ROOT / "examples" / "prototxt"
+GALLERY = ROOT / "docs" / "gallery"
+GOLDEN = sorted((Path(__file__).parent / "golden").glob("layers/*.prototxt"))
+NETS = {
+    "lenet": ("lenet/lenet.prototxt", "TEST", 1e-12),
+    "residual": ("residual/residual.prototxt", "TEST", 1e-12),
+    "inception": ("inception/inception.prototxt", "TEST", 1e-12),
+    "adaptive_i1_d16": ("adaptive_i1/train_val.prototxt", "TRAIN", 1e-9),
+}
+
+
+def fed(name: str):  # type: ignore[no-untyped-def]
+    path, phase, _ = NETS[name]
+    torch.manual_seed(1)
+    return quietly_fed(load_graph(PROTOTXT / path, phase=phase), batch=2)
+
+
+@pytest.mark.parametrize("name", NETS)
+def test_the_source_gives_the_nets_numbers(name: str, tmp_path: Path) -> None:
+    made = fed(name)
+    written = write_pytorch(made.net, tmp_path, made.inputs, origin=Path(NETS[name][0]).name)
+    assert written.difference < NETS[name][2]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        f"{name}.keys.json",
+        f"{name}.py",
+        f"{name}.safetensors",
+    ]
+
+
+@pytest.mark.parametrize("name", NETS)
+def test_the_gallery_shows_what_is_written_today(name: str, tmp_path: Path) -> None:
+    made = fed(name)
+    write_pytorch(made.net, tmp_path, made.inputs, origin=Path(NETS[name][0]).name)
+    assert (tmp_path / f"{name}.py").read_text() == (GALLERY / f"{name}.py").read_text()
+
+
+@pytest.mark.parametrize("name", ["lenet", "residual", "inception"])
+def test_a_source_of_torchs_layers_needs_torch_alone(name: str) -> None:
+    code = f"""
+        import sys, torch
+        class Refuse:
+            def find_spec(self, name, path=None, target=None):
+                assert name.split(".")[0] not in ("caffe_layers", "converter", "pycaffe"), name
+        sys.meta_path.insert(0, Refuse())
+        sys.path.insert(0, {str(GALLERY)!r})
+        import {name}
+        net = next(v for v in vars({name}).values() if getattr(v, "__module__", "") == "{name}"
+                   and v.__doc__ is None)()
+        print(sum(p.numel() for p in net.parameters()))
+    """
+    run = [sys.executable, "-c", textwrap.dedent(code)]
+    done = subprocess.run(run, capture_output=True, text=True, cwd="/", check=False)
+    assert done.returncode == 0, done.stderr
+    net = load_net(PROTOTXT / NETS[name][0])
+    assert int(done.stdout) == sum(p.numel() for p in net.parameters())
+
+
+@pytest.mark.parametrize("name", NETS)
+def test_other_numbers_are_refused_and_nothing_is_written(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A weight that is off by a thousandth shows: the last, which no BatchNorm hides."""
+    exact = pytorch.state_of
+
+    def off(net, keys):  # type: ignore[no-untyped-def]
+        state = exact(net, keys)
+        key = [k for k in state if k.endswith("weight") and state[k].ndim == 4][-1]
+        return {**state, key: state[key] * 1.001}
+
+    monkeypatch.setattr(pytorch, "state_of", off)
+    made = fed(name)
+    with pytest.raises(ExportError, match=r"output '.+' differs by .+; nothing is written"):
+        write_pytorch(made.net, tmp_path / "new", made.inputs)
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize("prototxt", GOLDEN, ids=lambda path: path.stem)
+def test_every_golden_case(prototxt: Path) -> None:
+    """Genuine Caffe's inputs through net and source, whatever the layer."""
+    case = GoldenCase(prototxt)
+    source = source_of(program_of(case.net), "A case.")
+    inputs = {name: blob.detach() for name, blob in case.inputs.items()}
+    assert max(pytorch.compared(case.net, source, inputs).values(), default=0) < 1e-6
+
+
+SIAMESE = """
+name: "pair"
+layer { name: "a" type: "Input" top: "a" input_param { shape { dim: 3 dim: 5 } } }
+layer { name: "b" type: "Input" top: "b" input_param { shape { dim: 3 dim: 5 } } }
+layer { name: "fa" type: "InnerProduct" bottom: "a" top: "fa"
+  param { name: "w" } param { name: "v" }
+  inner_product_param { num_output: 4 transpose: true weight_filler { type: "xavier" } } }
+layer { name: "fb" type: "InnerProduct" bottom: "b" top: "fb"
+  param { name: "w" } param { name: "v" }
+  inner_product_param { num_output: 4 transpose: true weight_filler { type: "xavier" } } }
+layer { name: "d" type: "Eltwise" bottom: "fa" bottom: "fb" top: "d"
+  eltwise_param { coeff: 1 coeff: -1 } }
+"""
+
+
+def test_shared_weights_stay_one_module(tmp_path: Path) -> None:
+    source, made = source_in(SIAMESE, tmp_path)
+    assert list(source.keys) == ["fa.weight", "fa.bias"]
+    assert "self.fa(a)" in source.text
+    assert "self.fa(b)" in source.text
+    assert max(pytorch.compared(made.net, source, made.inputs).values()) < 1e-12
+
+
+CUT = """
+name: "cut"
+layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 2 dim: 7 } } }
+layer { name: "y" type: "InnerProduct" bottom: "x" top: "y"
+  inner_product_param { num_output: 3 weight_filler { type: "xavier" } } }
+layer { name: "loss" type: "EuclideanLoss" bottom: "y" bottom: "y0" top: "loss"
+  propagate_down: true propagate_down: false loss_weight: 0.3 }
+"""
+
+
+def test_what_gets_no_gradient_is_detached(tmp_path: Path) -> None:
+    text = CUT.replace(
+        'layer { name: "loss"',
+        'layer { name: "y0" type: "InnerProduct" bottom: "x" top: "y0" '
+        'inner_product_param { num_output: 3 weight_filler { type: "xavier" } } }\n'
+        'layer { name: "loss"',
+    )
+    source, made = source_in(text, tmp_path)
+    assert "self.y0(x).detach()" in source.text
+    assert 'LOSS_WEIGHTS = {"loss": 0.3}' in source.text
+    with pytorch.module_of(source.text) as module:
+        net = getattr(module, source.class_name)()
+        module.total_loss(net(made.inputs["x"])).backward()
+        assert net.y0.weight.grad is None
+        assert float(net.y.weight.grad.abs().max()) > 0
+
+
+def source_in(text: str, folder: Path):  # type: ignore[no-untyped-def]
+    path = folder / "net.prototxt"
+    path.write_text(text, encoding="utf-8")
+    made = quietly_fed(load_graph(path), batch=2)
+    source: Source = source_of(program_of(made.net), "A net.")
+    return source, made
+
+
+def test_the_key_map_leads_to_blobs_of_the_same_size(tmp_path: Path) -> None:
+    made = fed("residual")
+    written = write_pytorch(made.net, tmp_path, made.inputs)
+    state, keys = load_file(written.weights), json.loads(written.keys.read_text())["keys"]
+    counters = {key for key in state if key.endswith("num_batches_tracked")}
+    assert set(state) - counters == set(keys)
+    for key, place in keys.items():
+        blob = made.net.layers[place["layer"]].blob_tensors()[place["blob"]][1]
+        assert blob.numel() == state[key].numel()
+
+
+def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    lenet = str(PROTOTXT / "lenet" / "lenet.prototxt")
+    assert main(["convert", lenet, "--to", "pytorch", "-o", str(tmp_path)]) == 0
+    assert "lenet.py: class LeNet, 9 layers in" in capsys.readouterr().out
+    assert (tmp_path / "lenet.py").is_file()
+
+
+def test_lines_are_broken_as_formatters_do() -> None:
+    assert wrapped("x = call(a, b)", 4) == ["    x = call(a, b)"]
+    long = f"x = call({'a' * 50}, {'b' * 50})"
+    assert wrapped(long, 0) == ["x = call(", f"    {'a' * 50},", f"    {'b' * 50},", ")"]
+    assert split_arguments('a, f(b, c), "d, e", [1, 2]') == ["a", "f(b, c)", '"d, e"', "[1, 2]"]
