@@ -173,8 +173,8 @@ def document(table: Table, variants: Sequence[Variant]) -> str:
 
     python benchmarks/curriculum.py --iterations {table.iterations} --docs docs/curriculum.md
 
-Nine stages of {table.iterations} iterations at batch 8 on the toy pose set, from d2 = 2 to d2 = 64;
-each starts from the weights of the one before. All layers but the head go by name; the head
+Nine stages of {table.iterations} iterations at batch 8 on the toy pose set, from d2 = 2 to 64; each
+starts from the weights of the one before. All layers but the head go by name; the head
 `conv_5_d<depth>` is new at each depth and starts with the std of its depth. Losses: Adaptive H1,
 then Adaptive I1, then Manual, in the order of the published runs. Mean joint distance in mm on the
 128 test samples, decoded as expectation / as maximum ({minutes:.0f} minutes on one CPU core for
@@ -191,7 +191,8 @@ MSRA and Xavier start heatmap2 so large (beyond ±60 and ±5, times 20) that the
 does not subtract the maximum, is NaN from the first step: without the fix they do not run at all.
 
 The expectation lags behind the maximum where volumes are deep and the heatmaps still low: a softmax
-over 16 x 16 x 64 voxels needs peaks above 0.5 to see them. Runs this short compare how fast a recipe starts, not where it ends: one seed, one small set.
+over 16 x 16 x 64 voxels needs peaks above 0.5 to see them. Runs this short compare how fast a
+recipe starts, not where it ends: one seed, one small set.
 """
 
 
