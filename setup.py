@@ -48,7 +48,11 @@ setup(
         "tensorboard>=2.14",
     ],
     extras_require={
-        "aggregation": ["torchjd[full]>=0.8"],  # PCGrad, CAGrad (cvxpy), UPGrad (quadprog), …
+        "aggregation": [  # PCGrad, IMTL, Aligned-MTL, UPGrad; the last two libraries are for UPGrad
+            "torchjd>=0.8",
+            "qpsolvers>=1.0.1",
+            "quadprog>=0.1.9,!=0.1.10",
+        ],
         "leveldb": ["plyvel>=1.5,<2"],  # to write LevelDBs: reading them needs no library
         "test": [
             "pytest>=8",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import statistics
 import time
 from collections.abc import Mapping
@@ -75,21 +76,20 @@ class Step:
         self.solver.step()
 
 
-def overhead(rounds: int = 15) -> None:
+def overhead(rounds: int = 80) -> None:
     shape = (BATCH, CHANNELS, SIDE, SIDE)
     features = torch.randn(shape)
     _, made = Heads()(features)
     labels = {name: torch.rand_like(top).detach() for name, top in made.items()}
     print(f"heads of {JOINTS} joints, d2 = {DEPTH}, on features {list(shape)}: forward, backward,")
     print(f"update; {torch.get_num_threads()} threads; median of {rounds} interleaved rounds")
-    for names, few in ((PLAIN, rounds), (("Equal", *COMPARING), max(3, rounds // 4))):
+    for names, few in ((PLAIN, rounds), (("Equal", *COMPARING), max(3, rounds // 8))):
         steps = {name: Step(name, features, labels) for name in names}
         for step in steps.values():
             step()
         times: dict[str, list[float]] = {name: [] for name in names}
         for turn in range(few):
-            order = list(names) if turn % 2 else list(reversed(names))
-            for name in order:
+            for name in random.Random(turn).sample(names, len(names)):
                 start = time.perf_counter()
                 steps[name]()
                 times[name].append(time.perf_counter() - start)

@@ -15,14 +15,15 @@ from hypothesis import strategies as st
 from torch import Tensor, distributed, multiprocessing, nn
 
 from caffe_layers.errors import LayerError
-from caffe_layers.weighting import CoV, GradNorm, Manual, NashMTL, PCGrad, Uncertainty
-from caffe_layers.weighting.mgda import frank_wolfe, shortest
+from caffe_layers.weighting import CAGrad, CoV, GradNorm, Manual, NashMTL, PCGrad, Uncertainty
+from caffe_layers.weighting._simplex import frank_wolfe, shortest
+from caffe_layers.weighting.cagrad import worst_off
 from caffe_layers.weighting.nash_mtl import bargain
 from caffe_layers.weighting.registry import find, registered, weighting
 from caffe_layers.weighting.weighting import Weighting
 
 HAVE_SOLVERS = all(importlib.util.find_spec(n) for n in ("torchjd", "cvxpy", "quadprog"))
-OF_TORCHJD = {"PCGrad", "CAGrad", "IMTL", "AlignedMTL", "UPGrad"}
+OF_TORCHJD = {"PCGrad", "IMTL", "AlignedMTL", "UPGrad"}
 NAMES = sorted(set(registered()) - (set() if HAVE_SOLVERS else OF_TORCHJD))
 COUNTS = (5, 7, 2)
 """Numbers each of the three heads predicts."""
@@ -174,6 +175,40 @@ def test_the_bargain_is_one(count: int, seed: int, unlike: float) -> None:
     weights = bargain(products)
     assert weights.min().item() > 0
     assert (weights * (products @ weights)).tolist() == pytest.approx([1] * count, rel=1e-6)
+
+
+@pytest.mark.skipif(not HAVE_SOLVERS, reason="torchjd's optional solvers are not installed")
+@pytest.mark.filterwarnings("ignore:You are solving a parameterized problem:UserWarning")
+@pytest.mark.parametrize("count", [2, 3, 5])
+def test_torchjd_agrees_about_the_worst_off(count: int) -> None:
+    """torchjd's conic solver ends some 1e-6 away in v, which can be 1e-3 in the direction."""
+    from torchjd.aggregation import CAGrad as Theirs
+
+    draw = torch.Generator().manual_seed(count)
+    for _ in range(5):
+        rows = torch.randn(count, count + 2, generator=draw, dtype=torch.float64)
+        ours = CAGrad(c=0.6)
+        found = ours.compare(rows @ rows.T, torch.ones(count, dtype=torch.float64)) @ rows
+        theirs = Theirs(c=0.6)(rows)
+        assert found.tolist() == pytest.approx(theirs.tolist(), abs=1e-3)
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.integers(2, 6), st.integers(0, 10**6), st.floats(1e-6, 1e6), st.floats(0.05, 0.95))
+def test_the_worst_off_loss_is_served(count: int, seed: int, unlike: float, c: float) -> None:
+    """No other point of the simplex is lower: g_i·(g₀ + c·g_v/‖g_v‖) is least where v > 0."""
+    draw = torch.Generator().manual_seed(seed)
+    rows = torch.randn(count, count + 3, generator=draw, dtype=torch.float64)
+    rows[0] *= unlike
+    rows = rows / rows.mean(0).norm()
+    products = rows @ rows.T
+    mixture = worst_off(products, c)
+    direction = mixture @ rows
+    slopes = rows @ (rows.mean(0) + c * direction / direction.norm())
+    level = (mixture @ slopes).item()
+    assert mixture.sum().item() == pytest.approx(1)
+    assert mixture.min().item() >= 0
+    assert (slopes - level).min().item() >= -1e-6 * products.diagonal().sqrt().min().item() - 1e-9
 
 
 @pytest.mark.skipif(not HAVE_SOLVERS, reason="torchjd's optional solvers are not installed")

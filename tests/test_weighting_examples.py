@@ -27,7 +27,7 @@ from caffe_layers.weighting import (
     Uncertainty,
     UPGrad,
 )
-from caffe_layers.weighting.mgda import frank_wolfe, shortest
+from caffe_layers.weighting._simplex import frank_wolfe, shortest
 from caffe_layers.weighting.nash_mtl import bargain
 from caffe_layers.weighting.weighting import Weighting
 from retrain.solvers import SGD, Adam
@@ -411,8 +411,6 @@ def test_pcgrad() -> None:
     assert direction(weights) == pytest.approx(NEWER["pcgrad"]["sum"], **exactly)
 
 
-@torchjd
-@solvers
 @pytest.mark.parametrize("c", [0.4, 0.5])
 def test_cagrad(c: float) -> None:
     wanted = NEWER[f"cagrad_c{c}"]

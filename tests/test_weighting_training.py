@@ -29,7 +29,7 @@ from retrain.weighting_choice import choice_in, choice_of_flag
 
 ROOT = Path(__file__).parent.parent
 HAVE_SOLVERS = all(importlib.util.find_spec(n) for n in ("torchjd", "cvxpy", "quadprog"))
-OF_TORCHJD = {"PCGrad", "CAGrad", "IMTL", "AlignedMTL", "UPGrad"}
+OF_TORCHJD = {"PCGrad", "IMTL", "AlignedMTL", "UPGrad"}
 NAMES = sorted(set(registered()) - (set() if HAVE_SOLVERS else OF_TORCHJD))
 
 SOURCE = """name: "two_heads"

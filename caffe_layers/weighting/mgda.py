@@ -7,6 +7,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from ._simplex import frank_wolfe, shortest
 from .registry import weighting
 from .weighting import GradientWeighting
 
@@ -65,68 +66,3 @@ class MGDA(GradientWeighting):
         else:
             found = frank_wolfe(scaled, self.iterations, self.tolerance)
         return found.to(products.device)
-
-
-def shortest(products: Tensor) -> Tensor:
-    """Weights [n] of the point nearest to 0 in the hull of vectors with these inner products."""
-    count = len(products)
-    size = products.diagonal().max()
-    weights = torch.zeros(count, dtype=products.dtype)
-    start = int(products.diagonal().argmin())
-    weights[start] = 1.0
-    chosen = [start]
-    for _ in range(20 * count):
-        slopes = products @ weights
-        entering = int(slopes.argmin())
-        if entering in chosen or slopes[entering] >= weights @ slopes - 1e-14 * size:
-            break
-        chosen.append(entering)
-        weights = _inside(products, weights, chosen)
-    return weights
-
-
-def _inside(products: Tensor, weights: Tensor, chosen: list[int]) -> Tensor:
-    """The nearest point of the chosen vectors' plane, or the last one inside on the way there."""
-    while True:
-        target = torch.zeros_like(weights)
-        target[chosen] = _affine(products[chosen][:, chosen])
-        out = [i for i in chosen if target[i] <= 0]
-        if not out:
-            return target
-        steps = torch.stack([weights[i] / (weights[i] - target[i]).clamp(min=1e-300) for i in out])
-        weights = weights + steps.min() * (target - weights)
-        leaving = out[int(steps.argmin())]
-        weights[leaving] = 0.0
-        chosen.remove(leaving)
-        if len(chosen) == 1:
-            weights[chosen[0]] = 1.0
-            return weights
-
-
-def _affine(products: Tensor) -> Tensor:
-    """argmin vᵀ·G·v under Σv = 1, of least norm if there are several."""
-    count = len(products)
-    scale = products.diagonal().mean().clamp(min=1e-300)
-    system = torch.ones(count + 1, count + 1, dtype=products.dtype)
-    system[:count, :count] = products / scale
-    system[count, count] = 0.0
-    right = torch.zeros(count + 1, dtype=products.dtype)
-    right[count] = 1.0
-    return (torch.linalg.pinv(system, hermitian=True) @ right)[:count]
-
-
-def frank_wolfe(products: Tensor, iterations: int = 250, tolerance: float = 1e-5) -> Tensor:
-    """The same by Frank-Wolfe from equal weights, each time with the best step to one vector."""
-    count = len(products)
-    weights = torch.full((count,), 1.0 / count, dtype=products.dtype)
-    for _ in range(iterations):
-        slopes = products @ weights
-        best = int(slopes.argmin())
-        here, there, across = weights @ slopes, products[best, best], slopes[best]
-        apart = here - 2 * across + there
-        step = ((here - across) / apart.clamp(min=1e-300)).clamp(0, 1)
-        if step < tolerance:
-            break
-        weights = (1 - step) * weights
-        weights[best] += step
-    return weights
