@@ -94,6 +94,26 @@ def overhead(rounds: int = 80) -> None:
                 steps[name]()
                 times[name].append(time.perf_counter() - start)
         report(times)
+        if names == PLAIN:
+            report_calls(statistics.median(times["Equal"]), steps)
+
+
+def report_calls(step: float, steps: Mapping[str, Step]) -> None:
+    """The call alone, forward and backward, which the noise of whole steps hides."""
+    print("the same weightings without heads, on five ready losses, against a whole step of Equal:")
+    costs = {}
+    for name, made in steps.items():
+        losses = {n: torch.ones((), requires_grad=True) for n in made.labels}
+        residuals = {n: label for n, label in made.labels.items() if made.weighting.needs_residuals}
+        found = []
+        for _ in range(300):
+            start = time.perf_counter()
+            made.weighting(losses, residuals=residuals).backward()
+            found.append(time.perf_counter() - start)
+        costs[name] = statistics.median(found)
+    for name, cost in costs.items():
+        more = (cost - costs["Equal"]) / step
+        print(f"  {name:26s} {cost * 1e6:8.0f} us  {100 * more:+6.2f} % of Equal's step")
 
 
 def report(times: Mapping[str, list[float]]) -> None:
