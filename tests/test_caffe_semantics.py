@@ -271,8 +271,6 @@ REFUSED: dict[str, tuple[str, dict[str, Any], list[tuple[int, ...]], str]] = {
     "no outputs": ("Convolution", {**CONV, "num_output": 0}, [X], "num_output is 0"),
     "kernel too large": ("Convolution", {**CONV, "dilation": 2}, [X], "leave nothing of bottom"),
     "deconvolution cut away": ("Deconvolution", {**CONV, "pad": 4}, [X], "leave nothing"),
-    "four spatial axes": ("Convolution", CONV, [(2, 6, 5, 4, 3, 7)], "1 to 3 spatial axes"),
-    "no spatial axis": ("Convolution", CONV, [(2, 6)], "1 to 3 spatial axes"),
     "no such channel axis": ("Convolution", {**CONV, "axis": 4}, [X], "axis 4 does not exist"),
     "bottoms that differ": ("Convolution", CONV, [X, (2, 6, 5, 3)], "all bottoms must have one"),
     "no inner outputs": ("InnerProduct", {"num_output": 0}, [X], "num_output is 0"),
