@@ -14,12 +14,14 @@ from torch import Tensor
 from caffe_layers.layer import Gradient
 from converter.errors import GraphError
 from converter.graph import Graph, build_graph
+from converter.load import load_net
 from converter.message import read_text, write_text
 from converter.net import Net, build_net
 from converter.rewrite.catalogue import EQUAL, REWRITES, rewritten, wanted_rewrites
 from converter.rewrite.repeats import find_repeats
 from converter.schema import load_schema
 from converter.weights import WeightFile, load_weights, read_weights, save_weights
+from pycaffe.command import main
 from retrain.feeding import fed_net
 
 JOINTS, DEPTH, SIDE, BATCH = 3, 4, 5, 2
@@ -364,3 +366,39 @@ def test_other_settings_make_another_block() -> None:
     text = 'layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 2 dim: 3 } } }\n'
     text += unit(0, "x") + unit(1, "c0").replace("power: 2", "power: 3")
     assert find_repeats(graph(text)) == ()
+
+
+def test_the_command_prints_and_writes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    net, out = tmp_path / "net.prototxt", tmp_path / "out.prototxt"
+    net.write_text(volume_net())
+    assert main(["rewrite", str(net), "-o", str(out), "--iterations=2", "--repeats"]) == 0
+    text = capsys.readouterr().out
+    assert "40 layers -> 13" in text
+    assert "s per step -> " in text
+    assert "14 layers, phase TRAIN" in text, "BatchNorm and Scale stay two"
+    assert len(load_net(out, phase="TRAIN", fork="integral").layers) == 14
+
+
+def test_the_command_refuses_an_unknown_rewrite(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    net = tmp_path / "net.prototxt"
+    net.write_text(volume_net())
+    assert main(["rewrite", str(net), "--rewrite=softargmax"]) == 2
+    assert "Did you mean 'soft_argmax'" in capsys.readouterr().err
+
+
+def test_training_says_what_was_rewritten(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = volume_net().replace('type: "Input"', 'type: "DummyData"')
+    (tmp_path / "net.prototxt").write_text(text.replace("input_param", "dummy_data_param"))
+    solver = tmp_path / "solver.prototxt"
+    solver.write_text(
+        f'net: "{tmp_path}/net.prototxt" base_lr: 0.01 lr_policy: "fixed" max_iter: 1 '
+        f'snapshot_prefix: "{tmp_path}/run" solver_mode: CPU'
+    )
+    assert main(["train", f"--solver={solver}", "--fork=integral", "--rewrite=all"]) == 0
+    assert "Rewritten: 40 layers -> 13" in capsys.readouterr().err
+    stored = read_weights(tmp_path / "run_iter_1.caffemodel")
+    assert sorted(stored) == ["bn", "conv", "maps", "scale", "side"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import tempfile
 import warnings
@@ -115,15 +116,20 @@ def _recipes(plan: Plan, folder: Path, weights: dict[Path, Path]) -> None:
         own = [new for path, new in weights.items() if dict(plan.weights)[path] is net]
         if own:
             content["weights"] = f"weights/{own[-1].name}"
-        state = [p for p in plan.inventory.states if p.parent == solver.path.parent]
-        if state:
-            content["state"] = f"states/{state[-1].name}"
+        states = [p for p in plan.inventory.states if p.parent == solver.path.parent]
+        if states:
+            content["state"] = f"states/{max(states, key=_iteration).name}"
         left_out = ("net", "train_net", "snapshot_prefix")
         content["solver"] = mapping_of(solver.record.without(*left_out))
         text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
         head = f"# From {plan.inventory.here(solver.path)}\n"
         path = folder / "recipes" / f"{solver.recipe}.yaml"
         path.write_text(head + text, encoding="utf-8")
+
+
+def _iteration(path: Path) -> int:
+    found = re.search(r"_iter_(\d+)\.", path.name)
+    return int(found[1]) if found else -1
 
 
 def mapping_of(record: Record) -> dict[str, Any]:
