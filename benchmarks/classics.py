@@ -4,16 +4,17 @@
 
 Forward and backward of nets built from the prototxts of ../shared/corpus, and of the same nets
 of benchmarks/classic_nets.py with the same weights on the same inputs; the median of several
-rounds in which the nets take turns. "ratio" is ours by the hand-written net of the same
-operations; "idiomatic" by the one with BatchNorm2d's own affine part. --check compares the
-losses and the gradients' sizes with dropout off, and measures nothing.
+rounds, in each of which the nets take turns step by step, there and back again. "ratio" is ours
+by the hand-written net of the same operations; "idiomatic" by the one with BatchNorm2d's own
+affine part. --check compares the losses and the gradients' sizes with dropout off, and measures
+nothing.
 """
 
 from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -30,8 +31,9 @@ from converter.stand_in import quietly_fed
 from . import classic_nets
 
 CORPUS = Path(__file__).parent.parent.parent / "shared" / "corpus"
-SHORTEST_ROUND = 0.3
-"""Seconds; nets that take less than that for a step take several."""
+Step = tuple[nn.Module, Callable[[], Tensor]]
+SHORTEST_ROUND = 0.5
+"""Seconds of steps of one net; it takes two at least."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,29 +145,33 @@ def measure(classic: Classic, batch: int, rounds: int) -> list[float]:
     """Median seconds of a step: ours, by hand, and the idiomatic one if there is one."""
     net, inputs = ours(classic, batch)
     data, label = inputs.values()
-    steps: list[tuple[nn.Module, Callable[[], Tensor]]] = [(net, lambda: net.loss(net(**inputs)))]
+    steps: list[Step] = [(net, lambda: net.loss(net(**inputs)))]
     for make in (classic.by_hand, classic.idiomatic):
         if make is not None:
             other = make()
             take_weights(other, net)
             steps.append((other, lambda other=other: other(data, label.long())))
-    seconds: list[list[float]] = [[] for _ in steps]
-    times = [_mean_step(*step, repeats=2) for step in steps]  # warm
-    repeats = max(1, round(SHORTEST_ROUND / min(times)))
-    for round_ in range(rounds):
-        turns = list(enumerate(steps))
-        for index, step in turns if round_ % 2 else turns[::-1]:
-            seconds[index].append(_mean_step(*step, repeats=repeats))
-    return [median(times) for times in seconds]
+    once = min(min(_step(*step), _step(*step)) for step in steps)  # warm
+    turns = max(1, round(SHORTEST_ROUND / once / 2))
+    seconds = [_round(steps, turns) for _ in range(rounds)]
+    return [median(of_one) for of_one in zip(*seconds, strict=True)]
 
 
-def _mean_step(module: nn.Module, loss: Callable[[], Tensor], *, repeats: int) -> float:
-    """Mean seconds of some steps in a row."""
+def _round(steps: Sequence[Step], turns: int) -> list[float]:
+    """Mean seconds of a step of each net; every other turn goes the other way round."""
+    seconds = [0.0] * len(steps)
+    for _ in range(turns):
+        for index in (*range(len(steps)), *reversed(range(len(steps)))):
+            seconds[index] += _step(*steps[index])
+    return [total / (2 * turns) for total in seconds]
+
+
+def _step(module: nn.Module, loss: Callable[[], Tensor]) -> float:
+    """Seconds of a forward and a backward pass."""
     start = time.perf_counter()
-    for _ in range(repeats):
-        module.zero_grad()
-        loss().backward()
-    return (time.perf_counter() - start) / repeats
+    module.zero_grad()
+    loss().backward()
+    return time.perf_counter() - start
 
 
 def difference(classic: Classic, batch: int) -> str:
