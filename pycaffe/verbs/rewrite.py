@@ -1,4 +1,4 @@
-"""`caffe rewrite`: print a net with fewer layers and equal numbers, and what a step then takes."""
+"""`caffe rewrite`: print a net with fewer layers and equal numbers, and its time per step."""
 
 from __future__ import annotations
 
