@@ -1,4 +1,4 @@
-"""`caffe migrate`: turn a legacy repository into a PyTorch project that trains and resumes."""
+"""`caffe migrate`: turn a legacy repository into a PyTorch project."""
 
 from __future__ import annotations
 
