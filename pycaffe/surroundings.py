@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 import warnings
 from argparse import Namespace
@@ -9,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from retrain.events import Caution, Observer, Observers
+from retrain.events import Caution, Note, Observer, Observers
 from retrain.log import Log
 from retrain.log_file import LogFile
 from retrain.nets import Dialect
@@ -41,11 +42,35 @@ def dialect_of(options: Namespace) -> Dialect:
 
 @contextmanager
 def warnings_to(observer: Observer) -> Iterator[None]:
-    """Inside the block, Python's warnings become one line each for the observer."""
+    """Inside the block, Python's warnings become one line each for the observer.
+
+    So do the fixes that a file beside a net asks for.
+    """
 
     def show(message: Warning | str, *_: Any, **__: Any) -> None:
         observer(Caution(str(message)))
 
-    with warnings.catch_warnings():
-        warnings.showwarning = show
-        yield
+    found = _Telling(observer)
+    fixes = logging.getLogger("converter.fixes")
+    level = fixes.level
+    fixes.addHandler(found)
+    fixes.setLevel(logging.INFO)
+    try:
+        with warnings.catch_warnings():
+            warnings.showwarning = show
+            yield
+    finally:
+        fixes.removeHandler(found)
+        fixes.setLevel(level)
+
+
+class _Telling(logging.Handler):
+    """Hands log lines on to an observer."""
+
+    def __init__(self, observer: Observer) -> None:
+        super().__init__(logging.INFO)
+        self._observer = observer
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """One line."""
+        self._observer(Note("fixes", record.getMessage()))

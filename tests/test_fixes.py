@@ -316,6 +316,15 @@ def test_the_flag(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "Did you mean 'half_cell'?" in capsys.readouterr().err
 
 
+def test_the_command_tells_of_the_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "net.prototxt").write_text(SMALL)
+    (tmp_path / "net.fixes.yaml").write_text("fixes: all\n")
+    (tmp_path / "none.caffemodel").write_bytes(b"")
+    flags = [f"--model={tmp_path}/net.prototxt", f"--weights={tmp_path}/none.caffemodel"]
+    main(["test", *flags])
+    assert "net.fixes.yaml: fixes bright_pixels, crop_margin" in capsys.readouterr().err
+
+
 def test_every_fix_says_what_it_does() -> None:
     assert set(known_fixes()) == {
         *("empty_map", "parts_to_all", "missing_joints", "depth_bins", "image_padding"),

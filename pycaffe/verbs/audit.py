@@ -18,6 +18,7 @@ from converter.replacing import replacing
 
 from ..flags import Flag
 
+GROUP = "legacy scripts and files"
 ARGUMENTS = ("NET.prototxt",)
 FLAGS = (
     Flag("repo", "look at the solver files in this folder, too", "DIR", default=""),

@@ -36,6 +36,7 @@ FLAGS = (
     "proto",
     "layers",
     "gradient",
+    "fixes",
     "rewrite",
     "allow_python",
 )
