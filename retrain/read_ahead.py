@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import count
-from multiprocessing import connection
+from multiprocessing import connection, forkserver
 from typing import Any
 
 import torch
@@ -32,7 +32,6 @@ _AHEAD = 4
 _ALIGNED = 64
 _SWITCH_SECONDS = 0.0002
 _NICE = 5
-_START = "forkserver"
 
 State = Mapping[str, Any]
 _Changes = dict[str, tuple[Any, bool]]
@@ -189,15 +188,18 @@ def _loader(
 def warm_up() -> Any:
     """Begin to make the process that workers are forked off; returns the way to start them.
 
-    That is a server, fresh and without threads: forking a process that computes is not safe.
+    That is a server, fresh and without threads: forking a process that computes is not safe. A
+    Ctrl-C or hangup that goes to the whole group of processes is no business of the server's.
     """
-    context = multiprocessing.get_context(_START)
+    context = multiprocessing.get_context("forkserver")
     layers = {cls.__module__ for cls in registered().values()}
     context.set_forkserver_preload([__name__, *sorted(m for m in layers if is_ours(m))])
-    if _START == "forkserver":
-        from multiprocessing.forkserver import ensure_running
-
-        ensure_running()
+    held = {signal.SIGINT, signal.SIGHUP}
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, held)  # it inherits that, and goes on
+    try:
+        forkserver.ensure_running()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
     return context
 
 

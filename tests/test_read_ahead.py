@@ -237,6 +237,29 @@ time.sleep(60)
     assert not Path(f"/proc/{worker}").exists()
 
 
+@pytest.mark.parametrize("name", ["SIGINT", "SIGHUP"])
+def test_a_signal_to_the_whole_group_leaves_reading_alone(samples: None, name: str) -> None:
+    script = f"""
+import os, signal
+from tests.test_read_ahead import COUNT, DATA, batches, fed_net, graph
+signal.signal(signal.{name}, lambda *_: None)
+fed = fed_net(graph(DATA), workers=1)
+fed.feed()
+os.killpg(0, signal.{name})
+print(len(batches(fed, 2 * COUNT)))
+fed.close()
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)},
+        start_new_session=True,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert (done.stdout, done.stderr) == (f"{2 * COUNT}\n", "")
+
+
 def test_a_class_of_the_running_script_is_not_read_in_a_worker(
     made: Callable[..., FedNet], monkeypatch: pytest.MonkeyPatch
 ) -> None:
