@@ -19,7 +19,7 @@ CORPUS = Path(__file__).parent.parent.parent / "shared" / "corpus"
 CAFFES_OWN = sorted(
     path.relative_to(CORPUS).as_posix() for path in CORPUS.glob("BVLC+caffe/**/*solver*.prototxt")
 )
-SHARED = [f for f in fields(Settings) if f.name not in ("record", "file", "unknown")]
+SHARED = [f for f in fields(Settings) if f.name not in ("record", "file", "unknown", "weighting")]
 
 
 @pytest.mark.parametrize("field", SHARED, ids=lambda field: field.name)
