@@ -10,8 +10,9 @@ one worker over the same LMDB. Data wait is the share of a step for which the ne
 
 Computing leaves one processor to reading, unless --threads says otherwise.
 
-With --memory one run of so many iterations, a worker reading ahead, shows where its memory stands:
-resident sizes in MB, and the proportional size of all its processes, shared memory counted once.
+With --memory one run of so many iterations, a worker reading ahead, shows where its memory stands,
+in MB: what the main process and the worker hold alone, what they share, and the pages of mapped
+files (the LMDB, libraries) that are in memory now, which the system drops when it needs room.
 """
 
 from __future__ import annotations
@@ -115,15 +116,15 @@ def watch_memory(net: str, iterations: int) -> None:
     """Print where memory stands over a run."""
     trainer = trainer_of(net, 1)
     print(f"{net}: MB over {iterations} iterations")
-    print(f"  {'iteration':>9} {'main':>8} {'worker':>8} {'all, shared once':>17}")
+    print(f"  {'iteration':>9} {'main':>8} {'worker':>8} {'shared':>8} {'file pages':>11}")
     for _ in range(POINTS):
         trainer.step(iterations // POINTS)
-        main_rss, *others = [resident(pid) for pid in processes()]
-        together = sum(proportional(pid) for pid in processes())
-        print(
-            f"  {trainer.iteration:>9} {main_rss:>8.1f} {max(others):>8.1f} {together:>17.1f}",
-            flush=True,
-        )
+        running = processes()
+        own, *others = [memory(pid, "Pss_Anon") for pid in running]
+        shared = sum(memory(pid, "Pss_Shmem") for pid in running)
+        files = sum(memory(pid, "Pss_File") for pid in running)
+        figures = f"{own:>8.1f} {max(others):>8.1f} {shared:>8.1f} {files:>11.1f}"
+        print(f"  {trainer.iteration:>9} {figures}", flush=True)
     trainer.train.close()
 
 
@@ -178,19 +179,10 @@ def processes() -> list[int]:
     return found
 
 
-def resident(pid: int) -> float:
-    """Resident size in MB."""
-    return _memory(pid, "Rss:")
-
-
-def proportional(pid: int) -> float:
-    """Resident size in MB, what n processes share counted as an n-th for each."""
-    return _memory(pid, "Pss:")
-
-
-def _memory(pid: int, name: str) -> float:
+def memory(pid: int, kind: str) -> float:
+    """Of a process's memory in MB that of one kind, its share of what it has in common."""
     lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
-    return int(next(line.split()[1] for line in lines if line.startswith(name))) / 1024
+    return int(next(line.split()[1] for line in lines if line.startswith(f"{kind}:"))) / 1024
 
 
 if __name__ == "__main__":
