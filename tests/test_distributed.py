@@ -8,7 +8,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from pycaffe.command import main
 from pycaffe.launch import run_together
 from retrain.events import Event, Stepped
 from retrain.load import load_trainer
@@ -56,6 +58,7 @@ weight_decay: 0.01 clip_gradients: 0.5 iter_size: {iter_size} solver_mode: CPU r
 snapshot_after_train: false snapshot_prefix: "{prefix}"
 """
 CASES = {"plain": 1, "iter_size": 2}
+FORMATS = ("BINARYPROTO", "HDF5")
 
 
 def write_files(folder: Path) -> None:
@@ -124,14 +127,18 @@ def _random(ranks: Any) -> dict[str, Any]:
     trainer.step(1)
     mean = trainer.train.net.bn.mean.clone()
     trainer.step(2)
-    _, path = trainer.snapshot()
+    paths = [trainer.snapshot()[1]]
+    trainer.settings = replace(trainer.settings, snapshot_format="HDF5")
+    paths.append(trainer.snapshot()[1])
     trainer.step(3)
     through = [b.tensor.detach().clone() for b in trainer.train.net.learnable()]
-    resumed = load_trainer("random_plain.solver", ranks=ranks)
-    resumed.restore(path)
-    resumed.step(3)
-    again = [b.tensor.detach().clone() for b in resumed.train.net.learnable()]
-    return {"start": start, "draws": draws, "mean": mean, "through": through, "resumed": again}
+    found = {"start": start, "draws": draws, "mean": mean, "through": through}
+    for kind, path in zip(FORMATS, paths, strict=True):
+        resumed = load_trainer("random_plain.solver", ranks=ranks)
+        resumed.restore(path)
+        resumed.step(3)
+        found[kind] = [b.tensor.detach().clone() for b in resumed.train.net.learnable()]
+    return found
 
 
 def _requests(ranks: Any) -> dict[str, Any]:
@@ -210,12 +217,15 @@ def test_batch_norm_statistics_are_those_of_a_ranks_own_batch(
         assert torch.allclose(ranks[rank]["mean"], maps.mean((0, 2, 3)), atol=1e-6)
 
 
-def test_a_resumed_run_of_two_is_the_uninterrupted_one(ranks: list[dict[str, Any]]) -> None:
-    statistics = slice(-3, None)  # rank 1's own are not saved, and nothing depends on them
-    del ranks[1]["through"][statistics], ranks[1]["resumed"][statistics]
-    for found in ranks:
-        both = zip(found["through"], found["resumed"], strict=True)
-        assert [torch.equal(one, other) for one, other in both] == [True] * len(found["through"])
+@pytest.mark.parametrize("kind", FORMATS)
+def test_a_resumed_run_of_two_is_the_uninterrupted_one(
+    ranks: list[dict[str, Any]], kind: str
+) -> None:
+    for rank, found in enumerate(ranks):
+        both = list(zip(found["through"], found[kind], strict=True))
+        if rank:
+            del both[-3:]  # BatchNorm's: rank 1's own are not saved, and nothing depends on them
+        assert [torch.equal(one, other) for one, other in both] == [True] * len(both)
 
 
 def test_what_one_rank_is_asked_all_do(ranks: list[dict[str, Any]], folder: Path) -> None:
@@ -226,10 +236,12 @@ def test_what_one_rank_is_asked_all_do(ranks: list[dict[str, Any]], folder: Path
 # The command
 
 
-def start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
-    """The command in a process of its own, not in a pytest that has torch's threads running."""
+def start(
+    folder: Path, *arguments: str, program: Sequence[str] = ("pycaffe",)
+) -> subprocess.Popen[str]:
+    """`caffe train` in a process of its own, which signals can be sent to."""
     return subprocess.Popen(
-        [sys.executable, "-m", "pycaffe", "train", *arguments],
+        [sys.executable, "-m", *program, "train", *arguments],
         cwd=folder,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         stderr=subprocess.PIPE,
@@ -237,32 +249,49 @@ def start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
     )
 
 
-def test_an_error_on_one_rank_ends_all_with_one_line(folder: Path) -> None:
-    process = start(folder, "--solver=broken_plain.solver", "--nproc=2", "--event_files=none")
-    _, log = process.communicate(timeout=120)
-    assert process.returncode == 1
+def test_an_error_on_one_rank_ends_all_with_one_line(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    code, log = command(monkeypatch, capfd, folder, "broken_plain.solver")
+    assert code == 1
     (line,) = (line for line in log.splitlines() if line.startswith("caffe: "))
     assert line.startswith("caffe: rank 1: iteration 1: the loss is nan")
     assert "Traceback" not in log
 
 
-def test_a_bad_file_is_told_once(folder: Path) -> None:
+def test_a_bad_file_is_told_once(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
     (folder / "lost.solver").write_text('net: "no.prototxt" lr_policy: "fixed"', encoding="utf-8")
-    process = start(folder, "--solver=lost.solver", "--nproc=2")
-    _, log = process.communicate(timeout=120)
-    assert process.returncode == 2
+    code, log = command(monkeypatch, capfd, folder, "lost.solver")
+    assert code == 2
     assert [line for line in log.splitlines() if line.startswith("caffe: ")] == [
         "caffe: net file 'no.prototxt' is not there"
     ]
 
 
+def command(
+    patch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], folder: Path, solver: str
+) -> tuple[int, str]:
+    """Exit code and log of `caffe train` with two processes that this one starts."""
+    patch.chdir(folder)
+    patch.setenv("PYTHONPATH", str(ROOT))
+    code = main(["train", f"--solver={solver}", "--nproc=2", "--event_files=none"])
+    return code, capfd.readouterr().err
+
+
+def long_run(folder: Path, prefix: str) -> None:
+    """Write the solver of a run that goes on until it is stopped."""
+    text = SOLVER.format(net="two.prototxt", iter_size=1, prefix=prefix)
+    text = text.replace("max_iter: 40", "max_iter: 1000000 display: 1")
+    text = text.replace("snapshot_after_train: false", "")
+    (folder / f"{prefix}.solver").write_text(text, encoding="utf-8")
+
+
 @pytest.fixture
 def running(folder: Path) -> Iterator[subprocess.Popen[str]]:
     """A long run of two processes that has begun."""
-    text = SOLVER.format(net="two.prototxt", iter_size=1, prefix="long")
-    text = text.replace("max_iter: 40", "max_iter: 1000000 display: 1")
-    text = text.replace("snapshot_after_train: false", "")
-    (folder / "long.solver").write_text(text, encoding="utf-8")
+    long_run(folder, "long")
     process = start(folder, "--solver=long.solver", "--nproc=2", "--event_files=none")
     assert process.stderr is not None
     for line in process.stderr:
@@ -274,13 +303,37 @@ def running(folder: Path) -> Iterator[subprocess.Popen[str]]:
     process.stderr.close()
 
 
-def test_ctrl_c_stops_all_with_a_snapshot(running: subprocess.Popen[str], folder: Path) -> None:
+def test_a_hangup_saves_and_ctrl_c_stops_all_with_a_snapshot(
+    running: subprocess.Popen[str], folder: Path
+) -> None:
+    assert running.stderr is not None
+    running.send_signal(signal.SIGHUP)
+    saving = next(line for line in running.stderr if "Snapshotting solver state" in line)
     running.send_signal(signal.SIGINT)
     _, log = running.communicate(timeout=120)
     assert running.returncode == 0
     assert "Optimization stopped early." in log
-    (number,) = re.findall(r"long_iter_(\d+)\.solverstate", log)
-    assert (folder / f"long_iter_{number}.solverstate").is_file()
+    first, last = (re.findall(r"long_iter_(\d+)\.solverstate", text)[-1] for text in (saving, log))
+    assert int(first) <= int(last)
+    assert all((folder / f"long_iter_{number}.solverstate").is_file() for number in (first, last))
+
+
+def test_torchrun_starts_it_and_its_ctrl_c_leaves_a_snapshot(folder: Path) -> None:
+    long_run(folder, prefix="torchrun")
+    process = start(
+        folder,
+        *("--solver=torchrun.solver", "--event_files=none"),
+        program=("torch.distributed.run", "--standalone", "--nproc_per_node=2", "-m", "pycaffe"),
+    )
+    assert process.stderr is not None
+    for line in process.stderr:
+        if "Iteration 3 " in line:
+            break
+    process.send_signal(signal.SIGINT)
+    _, log = process.communicate(timeout=120)
+    (number,) = re.findall(r"torchrun_iter_(\d+)\.solverstate", log)
+    assert (folder / f"torchrun_iter_{number}.solverstate").is_file()
+    assert "Optimization stopped early." in log
 
 
 def test_a_killed_rank_ends_the_run(running: subprocess.Popen[str]) -> None:
