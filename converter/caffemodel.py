@@ -22,7 +22,7 @@ _V0 = {1: "name", 2: "type", 50: "blob"}
 _V1_TYPE, _V1_V0_LAYER = 5, 1
 
 _HEAD = 4096
-_BINARY = re.compile(rb"[\x00-\x08\x0e-\x1f]").search
+BINARY = re.compile(rb"[\x00-\x08\x0e-\x1f]").search
 """Bytes that no text has; the tags of a net's layers are among them."""
 
 _Rules = Mapping[int, "_Rules | None"]
@@ -91,7 +91,7 @@ def read_definition(path: str | Path) -> bytes | None:
     """
     try:
         with open(path, "rb") as file:
-            if not _BINARY(file.read(_HEAD)):
+            if not BINARY(file.read(_HEAD)):
                 return None
             with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as buffer:
                 return without_blobs(buffer)

@@ -32,7 +32,7 @@ def convert_weights(file: WeightFile, target: Path) -> dict[str, dict[str, str |
         for index, blob in enumerate(layer.blobs):
             if blob is not None:
                 key = f"{layer.name}.{_attribute(layer, index)}"
-                array = np.ascontiguousarray(blob.data)
+                array = np.asarray(blob.data, order="C")
                 tensors[key] = array.astype(array.dtype.newbyteorder("="), copy=False)
                 keys[key] = {"layer": layer.name, "type": layer.type, "blob": index}
     if not tensors:

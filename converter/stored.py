@@ -8,7 +8,7 @@ from typing import Literal
 
 from .wire import Array
 
-Format = Literal["V0", "V1", "V2", "HDF5"]
+Format = Literal["V0", "V1", "V2", "HDF5", "tensors"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

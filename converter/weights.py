@@ -15,7 +15,7 @@ from torch import Tensor
 from caffe_layers.blob import leaf_of
 from caffe_layers.caution import warn_caller
 
-from .caffemodel import parse_caffemodel, write_caffemodel
+from .caffemodel import BINARY, parse_caffemodel, write_caffemodel
 from .errors import WeightError
 from .graph import Graph, Node
 from .hdf5_weights import SIGNATURE, parse_hdf5, write_hdf5
@@ -25,6 +25,7 @@ from .net import Net
 from .record import Record
 from .schema import load_schema
 from .stored import StoredBlob, StoredLayer, WeightFile
+from .tensor_files import SUFFIXES, read_tensors, write_tensors
 from .wire import Array
 
 _HDF5_SUFFIXES = (".h5", ".hdf5")
@@ -81,22 +82,25 @@ def read_weights(path: str | Path) -> WeightFile:
 
     The file's bytes say what it is, not its name: HDF5, or a NetParameter of V0, V1 or V2 layers
     with float, double or NVCaffe's raw blobs. It is mapped into memory, and the arrays are views.
+    Only `.safetensors` and `.npz` are known by their names, and read as `read_tensors` says.
 
     Raises:
         WeightError: there is no such file, it is something else, or it is cut off.
     """
     try:
+        if Path(path).suffix in SUFFIXES and Path(path).is_file():
+            return read_tensors(Path(path))
         with open(path, "rb") as file:
             if not file.seek(0, 2):
                 raise WeightError(f"{path}: the file is empty")
             buffer = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
     except OSError as error:
         raise WeightError(f"{path}: cannot be read: {error.strerror}") from error
-    head = buffer[:32]
+    head = buffer[:64]
     if head.startswith(SIGNATURE):
         return parse_hdf5(str(path), buffer)
     for start, what in _NO_WEIGHTS.items():
-        if head.lstrip().startswith(start):
+        if head.startswith(start) or (not BINARY(head) and head.lstrip().startswith(start)):
             raise WeightError(f"{path}: this is {what}")
     return parse_caffemodel(buffer, str(path))
 
@@ -135,11 +139,12 @@ def load_weights(net: Net, *sources: str | Path | WeightFile, strict: bool = Tru
 def save_weights(
     net: Net, path: str | Path, *, with_diff: bool = False, graph: Graph | None = None
 ) -> None:
-    """Write a net's blobs: HDF5 if the name ends in .h5 or .hdf5, else a V2 `.caffemodel`.
+    """Write a net's blobs: HDF5 for .h5 or .hdf5, tensors for .safetensors or .npz, else V2.
 
-    Caffe reads both. The file appears whole or not at all, and a `.caffemodel` may pass 2 GB
-    (protobuf, and so genuine Caffe, reads up to there). Each layer is written as the prototxt
-    has it, with all its blobs in Caffe's order as float32, or float64 if they are.
+    Caffe reads HDF5 and the V2 `.caffemodel`. The file appears whole or not at all, and a
+    `.caffemodel` may pass 2 GB (protobuf, and so genuine Caffe, reads up to there). Each layer is
+    written as the prototxt has it, with all its blobs in Caffe's order as float32, or float64 if
+    they are.
 
     Args:
         net: the net, on any device.
@@ -155,6 +160,8 @@ def save_weights(
     _check_numbers_exist(net)
     if Path(path).suffix.lower() in _HDF5_SUFFIXES:
         write_hdf5(path, _own_blobs(net, graph, with_diff))
+    elif Path(path).suffix in SUFFIXES:
+        write_tensors(Path(path), _own_blobs(net, graph, with_diff=False))
     else:
         write_caffemodel(path, net.net_name, _layers_in_bytes(net, graph, with_diff))
 

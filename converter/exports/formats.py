@@ -9,6 +9,8 @@ from pathlib import Path
 from torch import Tensor
 
 from ..net import Net
+from .caffe_files import file_name, write_caffe, write_weights
+from .onnx_file import write_onnx
 from .pytorch import write_pytorch
 
 
@@ -43,7 +45,38 @@ def _pytorch(job: Job) -> list[str]:
     return lines
 
 
+def _onnx(job: Job) -> list[str]:
+    made = write_onnx(job.net, job.folder / f"{file_name(job.net)}.onnx", job.inputs)
+    free = f"any batch for {', '.join(made.dynamic)}" if made.dynamic else "a batch of fixed size"
+    return [
+        f"{made.path}: {made.nodes} nodes, opset {made.opset}, {free}",
+        f"largest difference of the outputs: {made.difference:.2g} of the largest value "
+        f"(float32, {made.engine})",
+    ]
+
+
+def _caffe(job: Job) -> list[str]:
+    made = write_caffe(job.net, job.folder)
+    return [
+        f"{made.prototxt}: {made.layers} layers of all phases",
+        f"{made.weights}: {made.blobs} blobs, read back bit for bit",
+    ]
+
+
+def _weights(ending: str) -> Callable[[Job], list[str]]:
+    def write(job: Job) -> list[str]:
+        target = job.folder / f"{file_name(job.net)}.{ending}"
+        return [f"{target}: {write_weights(job.net, target)} blobs, read back bit for bit"]
+
+    return write
+
+
 FORMATS: dict[str, Format] = {
     "pytorch": Format("readable source, weights as safetensors, and the key map", _pytorch),
+    "onnx": Format("one ONNX file, blobs and layers called as in the prototxt", _onnx),
+    "caffe": Format("prototxt and caffemodel, with the weights of now", _caffe),
+    "caffemodel.h5": Format("weights alone, in HDF5 as Caffe writes it", _weights("caffemodel.h5")),
+    "safetensors": Format("weights alone, a tensor LAYER:INDEX per blob", _weights("safetensors")),
+    "npz": Format("weights alone, an array LAYER:INDEX per blob", _weights("npz")),
 }
 """Every format by its name."""

@@ -1,0 +1,304 @@
+"""How many real nets convert: `python -m benchmarks.convert_corpus [DIR]`.
+
+    python -m benchmarks.convert_corpus ../shared/corpus --to onnx --only deploy --results x.jsonl
+
+Every net under DIR that builds is written as PyTorch source, as ONNX, and back to Caffe's files,
+each held to the net's own numbers (what the commands themselves refuse counts as a failure):
+
+* pytorch: the source on the same inputs, in float64, within 1e-4 of each output's largest value;
+* onnx: onnx's checker, and onnxruntime within 1e-4 of each output's largest value;
+* caffe: the written prototxt and caffemodel, read again, give the same outputs bit for bit;
+* opencv: of nets that take no data layers, OpenCV's dnn reads these two and agrees within 1e-4.
+
+In phase TEST where the file has one, else TRAIN; on made-up inputs (converter/stand_in.py) and
+with made-up weights where fillers leave constants. A file's results are kept in --results as it
+is done, and a later run goes on from there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import json
+import re
+import sys
+import time
+import warnings
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import cv2
+import torch
+from rich.console import Console
+from rich.table import Table
+
+from caffe_layers.errors import CaffeError
+from converter.exports.caffe_files import write_caffe
+from converter.exports.onnx_file import TOLERANCE, write_onnx
+from converter.exports.pytorch import difference, with_telling_weights, write_pytorch
+from converter.graph import Graph
+from converter.load import load_graph
+from converter.net import Net
+from converter.stand_in import Fed, quietly_fed, with_files
+from converter.weights import load_weights
+
+from .corpus import (
+    CAFFE_TYPES,
+    CORPUS,
+    REFUSED_BY_CAFFE,
+    TooLongError,
+    empty_folder,
+    kind_of,
+    reason_of,
+    time_limit,
+)
+
+FORMATS = ("pytorch", "onnx", "caffe", "opencv")
+DEFECTS = (RuntimeError, ValueError, TypeError, LookupError, AttributeError, AssertionError)
+Result = dict[str, Any]
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folder", nargs="?", type=Path, default=CORPUS)
+    parser.add_argument("--only", default="", help="regular expression the path must contain")
+    parser.add_argument("--to", default=",".join(FORMATS), help="formats, comma-separated")
+    parser.add_argument("--limit", type=int, default=0, help="take so many nets; 0 for all")
+    parser.add_argument("--seconds", type=float, default=300, help="what one conversion may take")
+    parser.add_argument("--caffe", action="store_true", help="nets of Caffe 1.0's types alone")
+    parser.add_argument("--deploy", action="store_true", help="nets without data layers alone")
+    parser.add_argument("--blobs", type=float, default=0, help="at most so many million weights")
+    parser.add_argument("--results", type=Path, help="keep results here, and go on from them")
+    parser.add_argument("--report", action="store_true", help="only print what --results has")
+    options = parser.parse_args()
+    folder = options.folder.resolve()
+    found = _kept(options.results)
+    if not options.report:
+        convert_all(folder, options, found)
+    report(list(found.values()), Console(width=150, highlight=False))
+    return int(any(r["caffe_only"] and _failures(r) for r in found.values()))
+
+
+def _kept(path: Path | None) -> dict[str, Result]:
+    if path is None or not path.exists():
+        return {}
+    return {(r := json.loads(line))["path"]: r for line in path.read_text().splitlines()}
+
+
+def convert_all(folder: Path, options: argparse.Namespace, found: dict[str, Result]) -> None:
+    """Add every file's results to `found`."""
+    files = [p for p in folder.rglob("*") if p.is_file() and _is_prototxt(p)]
+    files = sorted((p for p in files if re.search(options.only, str(p))), key=_size)
+    formats, done = options.to.split(","), 0
+    for path in files:
+        name = str(path.relative_to(folder))
+        earlier = found.get(name, {"path": name, "formats": {}})
+        missing = [kind for kind in formats if kind not in earlier["formats"]]
+        if not missing or "refused" in earlier:
+            continue
+        result = examine(path, earlier, missing, options)
+        gc.collect()
+        if result is None:
+            continue
+        found[name] = result
+        done += "refused" not in result
+        if options.results is not None:
+            with options.results.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(result) + "\n")
+        print(f"{done}: {name}: {_short(result)}", file=sys.stderr, flush=True)
+        if options.limit and done >= options.limit:
+            return
+
+
+def _is_prototxt(path: Path) -> bool:
+    text = "prototxt" in path.name or path.suffix in (".pt", ".prototext")
+    return text and "net" in kind_of(path) and kind_of(path) != "solver+net"
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size
+
+
+def _short(result: Result) -> str:
+    if "refused" in result:
+        return f"does not build: {result['refused']}"
+    told = (f"{kind} {r['reason'] or 'ok'}" for kind, r in result["formats"].items())
+    return ", ".join(told)
+
+
+def examine(
+    path: Path, earlier: Result, formats: list[str], options: argparse.Namespace
+) -> Result | None:
+    """A net's results with these formats added; None if the options pass it over."""
+    with warnings.catch_warnings(), empty_folder() as folder:
+        warnings.simplefilter("ignore")
+        result = dict(earlier)
+        try:
+            with time_limit(options.seconds):
+                graph = with_files(_graph(path), folder)
+                result |= _facts(path, graph)
+                if (options.caffe and not result["caffe_only"]) or (
+                    options.deploy and not result["deploy"]
+                ):
+                    return None
+                meta = quietly_fed(graph, batch=1, fill=False).net
+                result["weights"] = sum(blob.tensor.numel() for blob in meta.learnable())
+                if options.blobs and result["weights"] > options.blobs * 1e6:
+                    return None
+                fed = quietly_fed(graph, batch=1)
+        except (CaffeError, TooLongError, *DEFECTS) as error:
+            return {**result, "caffe_only": False, "refused": reason_of(error)}
+        result["formats"] = dict(earlier["formats"])
+        for kind in formats:
+            if kind != "opencv" or result["deploy"]:
+                result["formats"][kind] = _tried(CONVERSIONS[kind], fed, folder, options.seconds)
+        return result
+
+
+def _graph(path: Path) -> Graph:
+    try:
+        graph = load_graph(path, phase="TEST")
+        if any(node.type != "Input" for node in graph.nodes):
+            return graph
+    except CaffeError:
+        pass
+    return load_graph(path, phase="TRAIN")
+
+
+def _facts(path: Path, graph: Graph) -> Result:
+    types = {node.type for node in graph.nodes}
+    strange = str(path).endswith(tuple(REFUSED_BY_CAFFE))
+    sources = {node.type for node in graph.nodes if not node.bottoms}
+    return {
+        "caffe_only": types <= CAFFE_TYPES and not strange,
+        "deploy": sources <= {"Input"} and graph.phase == "TEST",
+        "phase": graph.phase,
+        "layers": len(graph.nodes),
+    }
+
+
+def _tried(conversion: Callable[[Fed, Path], float], fed: Fed, folder: Path, limit: float) -> Any:
+    start, reason, apart = time.perf_counter(), "", None
+    try:
+        with time_limit(limit):
+            apart = conversion(fed, folder)
+    except CaffeError as error:
+        reason = reason_of(error)
+    except TooLongError:
+        reason = f"takes longer than {limit:g} s"
+    except MemoryError:
+        reason = "needs more memory than there is"
+    except (*DEFECTS, cv2.error) as error:
+        reason = f"{type(error).__name__}: {reason_of(error)}"
+    return {"reason": reason, "difference": apart, "seconds": time.perf_counter() - start}
+
+
+# The conversions: each returns how far outputs are apart, of their largest value
+
+
+def _to_pytorch(fed: Fed, folder: Path) -> float:
+    return write_pytorch(fed.net, folder, fed.inputs).difference
+
+
+def _to_onnx(fed: Fed, folder: Path) -> float:
+    return write_onnx(fed.net, folder / "net.onnx", fed.inputs).difference
+
+
+def _to_caffe(fed: Fed, folder: Path) -> float:
+    net, inputs = _telling(fed), fed.inputs
+    files = write_caffe(net, folder)
+    graph = load_graph(files.prototxt, phase=net.plan.phase)  # type: ignore[arg-type]
+    again = quietly_fed(with_files(graph, folder), batch=1).net
+    load_weights(again, files.weights)
+    apart = _apart(_outputs(again, inputs), _outputs(net, inputs))
+    if apart:
+        raise ValueError(f"read again, outputs differ by {apart:.2g}")
+    return apart
+
+
+def _to_opencv(fed: Fed, folder: Path) -> float:
+    net, inputs = _telling(fed), fed.inputs
+    files = write_caffe(net, folder)
+    theirs = cv2.dnn.readNetFromCaffe(str(files.prototxt), str(files.weights))
+    for name, blob in inputs.items():
+        theirs.setInput(blob.numpy(), name)
+    wanted = _outputs(net, inputs)
+    made = {name: layer for name, layer in _makers(net).items() if name in wanted}
+    arrays = theirs.forward(list(made.values()))
+    found = {n: torch.from_numpy(a) for n, a in zip(made, arrays, strict=True)}
+    flat = {name: blob.reshape(wanted[name].shape) for name, blob in found.items()}
+    apart = _apart(flat, {name: wanted[name] for name in flat})
+    if not apart <= TOLERANCE:
+        raise ValueError(f"OpenCV's outputs differ by {apart:.2g}")
+    return apart
+
+
+def _makers(net: Net) -> dict[str, str]:
+    """From a blob to the layer that makes its last version: OpenCV calls blobs so."""
+    return {net.plan.blob_names[top]: node.name for node in net.plan.nodes for top in node.tops}
+
+
+def _telling(fed: Fed) -> Net:
+    doubled = {name: blob.double() for name, blob in fed.inputs.items()}
+    return with_telling_weights(fed.net, doubled).float()
+
+
+def _outputs(net: Net, inputs: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
+        torch.manual_seed(0)
+        made: dict[str, torch.Tensor] = net(**inputs)
+    return made
+
+
+def _apart(found: Mapping[str, torch.Tensor], wanted: Mapping[str, torch.Tensor]) -> float:
+    return max((difference(found[name], wanted[name]) for name in wanted), default=0.0)
+
+
+CONVERSIONS: dict[str, Callable[[Fed, Path], float]] = {
+    "pytorch": _to_pytorch,
+    "onnx": _to_onnx,
+    "caffe": _to_caffe,
+    "opencv": _to_opencv,
+}
+
+
+# The report
+
+
+def report(results: list[Result], console: Console) -> None:
+    """Nets that converted, by format; what stopped the others, by name."""
+    nets = [result for result in results if "refused" not in result]
+    groups = {
+        "nets that build": nets,
+        "of these of Caffe 1.0's types alone": [r for r in nets if r["caffe_only"]],
+        "of these without data layers (deploy)": [
+            r for r in nets if r["caffe_only"] and r["deploy"]
+        ],
+    }
+    table = Table("nets", "count", *FORMATS, "largest difference in ONNX")
+    for title, group in groups.items():
+        cells = [_counted(group, kind) for kind in FORMATS]
+        done = [r["formats"]["onnx"]["difference"] for r in group if "onnx" in r["formats"]]
+        worst = max((value for value in done if value is not None), default=0.0)
+        table.add_row(title, str(len(group)), *cells, f"{worst:.1e}")
+    console.print(table)
+    console.print(f"{len(results) - len(nets)} files do not build (benchmarks/corpus.py says why)")
+    table = Table("format", "Caffe's types alone", "net", "why")
+    for result in sorted(nets, key=lambda r: r["path"]):
+        for kind, reason in _failures(result).items():
+            table.add_row(kind, "yes" if result["caffe_only"] else "", result["path"], reason)
+    console.print(table)
+
+
+def _counted(group: list[Result], kind: str) -> str:
+    tried = [r["formats"][kind] for r in group if kind in r["formats"]]
+    return f"{sum(not r['reason'] for r in tried)} of {len(tried)}"
+
+
+def _failures(result: Result) -> dict[str, str]:
+    return {k: r["reason"] for k, r in result.get("formats", {}).items() if r["reason"]}
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""Two forms of one net, held against each other blob by blob."""
