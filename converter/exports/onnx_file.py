@@ -101,7 +101,8 @@ def exported(net: Net, inputs: Mapping[str, Tensor]) -> ModelProto:
     """The net as torch exports it: every blob an output, no constant folded yet.
 
     A free first axis is looked for with a batch of twice the length, since torch takes an axis of
-    one for a fixed one.
+    one for a fixed one. It is kept if the file then runs in the batch's own length: a recurrent
+    layer's steps, which are written out one by one, have a fixed number.
 
     Raises:
         ExportError: torch cannot.
@@ -118,7 +119,9 @@ def exported(net: Net, inputs: Mapping[str, Tensor]) -> ModelProto:
         except Exception as error:  # of torch's exporter any kind may come
             problem = error
             continue
-        if values is not longer or all(map(first_axis_is_free, model.graph.input)):
+        if values is longer and not all(map(first_axis_is_free, model.graph.input)):
+            continue
+        if not free or _runs(model, inputs):
             return model
     raise ExportError(f"net '{net.net_name}': torch cannot export it: {_reason(problem)}")
 
@@ -148,6 +151,14 @@ def _exported(net: Net, inputs: Mapping[str, Tensor], *, free: bool) -> ModelPro
     assert made is not None  # of dynamo=True
     model: ModelProto = made.model_proto
     return model
+
+
+def _runs(model: ModelProto, inputs: Mapping[str, Tensor]) -> bool:
+    try:
+        run_onnx(model, inputs)
+    except ExportError:
+        return False
+    return True
 
 
 def _reason(error: Exception | None) -> str:
