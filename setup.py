@@ -30,7 +30,7 @@ setup(
     license="MIT",
     python_requires=">=3.10",
     packages=find_packages(include=[p + suffix for p in PACKAGES for suffix in ("", ".*")]),
-    package_data={name: ["py.typed"] for name in PACKAGES},
+    package_data={**{name: ["py.typed"] for name in PACKAGES}, "converter.view": ["page/*"]},
     cmdclass={"build_py": BuildWithSchema},
     install_requires=[
         "torch>=2.4,<3",

@@ -66,14 +66,15 @@ class Fed:
 def feed(
     graph: Graph,
     *,
-    batch: int,
+    batch: int | None,
     fill: bool = True,
     pictures: Sequence[tuple[int, int, int]] | None = None,
 ) -> Fed:
     """The net of a graph on synthetic inputs in this batch, or, if it must be, its declared one.
 
     Args:
-        batch: samples of each reader and of each picture of an Input layer that has more.
+        batch: samples of each reader and of each picture of an Input layer that has more; None
+            for those declared.
         fill: False leaves the weights on the meta device.
         pictures: sizes to try where none is declared; those of `PICTURES` if not given.
 
@@ -308,7 +309,7 @@ def _with_paths(record: Record, paths: Mapping[str, str]) -> Record:
 def quietly_fed(
     graph: Graph,
     *,
-    batch: int,
+    batch: int | None,
     fill: bool = True,
     pictures: Sequence[tuple[int, int, int]] | None = None,
 ) -> Fed:

@@ -56,6 +56,7 @@ def test_it_brings_the_four_packages_and_nothing_else(wheel: Path) -> None:
     tops = {name.split("/")[0] for name in names}
     assert {top for top in tops if not top.endswith(".dist-info")} == set(PACKAGES)
     assert {f"{package}/py.typed" for package in PACKAGES} <= set(names)
+    assert "converter/view/page/page.html" in names
 
 
 def test_it_brings_every_schema(wheel: Path) -> None:

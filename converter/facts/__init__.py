@@ -1,0 +1,1 @@
+"""What nets, weights and databases are, in numbers: plain data for tables, drawings and pages."""

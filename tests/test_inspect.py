@@ -1,0 +1,187 @@
+"""`caffe inspect` and the facts it shows: numbers from papers, closed forms and numpy."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+
+from caffe_layers.data.storage.writing import new_records
+from caffe_layers.datum import Datum
+from converter.blob import mean_to_bytes
+from converter.datum import datum_to_bytes
+from converter.facts.net_facts import net_facts
+from converter.load import load_graph, load_net
+from converter.weights import save_weights
+from pycaffe.command import main
+from retrain.solver_state import write_state
+from retrain.stored_state import SolverState
+
+ROOT = Path(__file__).parent.parent
+LENET = ROOT / "examples/prototxt/lenet/train_test.prototxt"
+
+START = """
+name: "start"
+layer { name: "data" type: "Input" top: "data"
+  input_param { shape { dim: 2 dim: 3 dim: 12 dim: 10 } } }
+layer { name: "conv" type: "Convolution" bottom: "data" top: "conv"
+  param { lr_mult: 0.5 decay_mult: 1 } param { lr_mult: 2 decay_mult: 0 }
+  convolution_param { num_output: 8 kernel_h: 3 kernel_w: 5 group: 1 } }
+layer { name: "relu" type: "ReLU" bottom: "conv" top: "conv" }
+layer { name: "up" type: "Deconvolution" bottom: "conv" top: "up"
+  convolution_param { num_output: 4 kernel_size: 2 stride: 2 group: 2 bias_term: false } }
+layer { name: "fc" type: "InnerProduct" bottom: "up" top: "fc"
+  inner_product_param { num_output: 7 } }
+layer { name: "loss" type: "EuclideanLoss" bottom: "fc" bottom: "fc" top: "loss"
+  loss_weight: 0.25 }
+"""
+
+
+def inspected(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> Any:
+    assert main(["inspect", *map(str, arguments), "--json"]) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Path:
+    path = tmp_path / "start.prototxt"
+    path.write_text(START)
+    return path
+
+
+def test_work_memory_and_rates_by_closed_forms(start: Path) -> None:
+    facts = net_facts(load_graph(start, phase="TRAIN"))
+    layers = {layer.name: layer for layer in facts.layers}
+    # conv has 10 × 6 places; each number that up reads meets 2 outputs of its group at 2 × 2
+    work = {"conv": 2 * 8 * 10 * 6 * (3 * 3 * 5), "up": 2 * 8 * 10 * 6 * (2 * 2 * 2)}
+    work |= {"fc": 2 * 7 * (4 * 20 * 12)}
+    assert {name: layers[name].multiply_adds for name in work} == work
+    assert layers["conv"].parameters == 8 * 3 * 3 * 5 + 8
+    assert layers["up"].parameters == 8 * 2 * 2 * 2
+    assert layers["conv"].activation_bytes == 4 * 2 * 8 * 10 * 6
+    assert layers["relu"].activation_bytes == 0
+    rates = [(blob.lr_mult, blob.decay_mult) for blob in layers["conv"].blobs]
+    assert rates == [(0.5, 1), (2, 0)]
+    assert facts.loss_weights == {"loss": 0.25}
+
+
+def test_lenet_has_the_parameters_that_everybody_counts(capsys: pytest.CaptureFixture[str]) -> None:
+    data = inspected(capsys, LENET)
+    # 20·25+20, 50·20·25+50, 500·800+500, 10·500+10; per picture 288000 + 1600000 + 400000 + 5000
+    assert data["totals"]["parameters"] == 431_080
+    assert data["totals"]["multiply_adds"] == 64 * 2_293_000
+    conv2 = next(layer for layer in data["layers"] if layer["name"] == "conv2")
+    assert conv2["tops"] == {"conv2": [64, 50, 8, 8]}
+    assert [blob["lr_mult"] for blob in conv2["blobs"]] == [1, 2]
+
+
+def test_the_phase_that_is_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
+    names = [layer["type"] for layer in inspected(capsys, LENET, "--phase=TEST")["layers"]]
+    assert "Accuracy" in names
+
+
+def test_a_net_without_its_data_has_shapes(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "net.prototxt"
+    path.write_text(
+        'layer { name: "d" type: "Data" top: "x" top: "y" data_param { source: "gone" '
+        "batch_size: 6 } transform_param { crop_size: 9 } }\n"
+        'layer { name: "c" type: "Convolution" bottom: "x" top: "c" '
+        "convolution_param { num_output: 4 kernel_size: 2 } }\n"
+    )
+    data = inspected(capsys, path)
+    assert data["made_up"] == ["Data"]
+    assert data["layers"][1]["tops"] == {"c": [6, 4, 8, 8]}
+
+
+def test_a_net_that_does_not_fit_says_why(start: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    start.write_text(start.read_text().replace("kernel_h: 3", "kernel_h: 30"))
+    data = inspected(capsys, start)
+    assert "conv" in data["problem"]
+    assert [layer["name"] for layer in data["layers"]][:2] == ["data", "conv"]
+
+
+def test_solver(capsys: pytest.CaptureFixture[str]) -> None:
+    data = inspected(capsys, LENET.with_name("solver.prototxt"))
+    assert data["kind"] == "solver"
+    assert data["settings"]["momentum"] == pytest.approx(0.9)
+
+
+@pytest.mark.parametrize("name", ["w.caffemodel", "w.caffemodel.h5"])
+def test_weights(
+    start: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    net = load_net(start)
+    bias = net.layers["conv"].blob_tensors()[1][1]
+    bias.data[:] = bias.new_tensor([1, 2, 3, 4, float("nan"), float("inf"), 6, 8])
+    save_weights(net, tmp_path / name)
+    data = inspected(capsys, tmp_path / name)
+    blob = next(b for b in data["blobs"] if (b["layer"], b["blob"]) == ("conv", 1))
+    finite = np.array([1, 2, 3, 4, 6, 8.0])
+    assert (blob["nan"], blob["infinite"], blob["shape"]) == (1, 1, [8])
+    assert (blob["least"], blob["most"]) == (1, 8)
+    assert blob["mean"] == pytest.approx(finite.mean())
+    assert blob["std"] == pytest.approx(finite.std())
+
+
+@pytest.mark.parametrize("name", ["s.solverstate", "s.solverstate.h5", "renamed.bin"])
+def test_solver_state(tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str) -> None:
+    path = tmp_path / name
+    made = tmp_path / name.replace("renamed.bin", "other.solverstate")
+    history = [np.full((3, 2), 0.5, np.float32), np.arange(5, dtype=np.float32)]
+    write_state(made, SolverState(1234, "net.caffemodel", history, 2))
+    made.rename(path)
+    data = inspected(capsys, path)
+    assert (data["iteration"], data["current_step"]) == (1234, 2)
+    assert [blob["shape"] for blob in data["history"]] == [[3, 2], [5]]
+    assert data["history"][1]["most"] == 4
+
+
+def test_mean_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    image = np.stack([np.full((4, 5), level, np.float32) for level in (104, 117, 123)])
+    path = tmp_path / "mean.binaryproto"
+    path.write_bytes(mean_to_bytes(image))
+    data = inspected(capsys, path)
+    assert [channel["mean"] for channel in data["channels"]] == [104, 117, 123]
+
+
+def test_any_hdf5(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "joints.h5"
+    with h5py.File(path, "w") as file:
+        file["part/annot"] = np.arange(6, dtype=np.int32).reshape(2, 3)
+    (dataset,) = inspected(capsys, path)["datasets"]
+    assert (dataset["name"], dataset["shape"], dataset["most"]) == ("part/annot", [2, 3], 5)
+
+
+def test_database(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "db"
+    with new_records(str(folder), "LMDB") as writer:
+        for i, label in enumerate([3, 3, 7, 3]):
+            writer.put(f"{i:08}".encode(), datum_to_bytes(Datum(label, np.zeros((2, 5, 4), "u1"))))
+    data = inspected(capsys, folder)
+    assert (data["count"], data["first_key"]) == (4, "00000000")
+    assert data["labels"] == {"3": 3, "7": 1}
+    assert data["shapes"] == [{"shape": [2, 5, 4], "count": 4}]
+
+
+@pytest.mark.parametrize("content", [b"", b"\x00\x01\x02 no file of Caffe's", b"layer {"])
+def test_what_is_no_file_of_caffes_is_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], content: bytes
+) -> None:
+    path = tmp_path / "strange"
+    path.write_bytes(content)
+    assert main(["inspect", str(path)]) == 2
+    told = capsys.readouterr().err.strip()
+    assert told.count("\n") == 0
+    assert "strange" in told
+
+
+def test_the_table_has_totals(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["inspect", str(LENET)]) == 0
+    last = capsys.readouterr().out.strip().splitlines()[-1]
+    assert last.split() == ["9", "layers", "TRAIN", "431,080", "147", "M", "4.8", "MiB"]
