@@ -30,6 +30,7 @@ _HOMES = {
         *("get_solver", "SGDSolver", "NesterovSolver", "AdaGradSolver", "RMSPropSolver"),
         *("AdaDeltaSolver", "AdamSolver"),
     ),
+    "stopwatch": ("Timer",),
     "net_spec": ("NetSpec", "layers", "params", "to_proto"),
     "classifier": ("Classifier",),
     "detector": ("Detector",),

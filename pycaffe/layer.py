@@ -47,11 +47,21 @@ class Layer:
 
 
 class BuiltInLayer:
-    """What `net.layers[i]` says of a layer: its type and its learnable blobs."""
+    """What `net.layers[i]` says of a layer: its type and its learnable blobs.
+
+    `setup` and `reshape` are there for scripts that call them, and do nothing: the net has set the
+    layer up, and gives its tops their shapes.
+    """
 
     def __init__(self, layer_type: str, blobs: Sequence[Blob]) -> None:
         self.type = layer_type
         self.blobs = BlobVector(blobs)
+
+    def setup(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
+        """Nothing: it was done when the net was built."""
+
+    def reshape(self, bottom: Sequence[Blob], top: Sequence[Blob]) -> None:
+        """Nothing: `net.reshape()` does it for all layers."""
 
 
 def layer_type_list() -> list[str]:

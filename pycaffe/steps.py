@@ -24,10 +24,18 @@ _SHARES_ITS_BOTTOM = frozenset({"Reshape", "Flatten"})
 
 @dataclass
 class Trace:
-    """What a forward pass leaves for the backward pass: autograd's ends on both sides."""
+    """What a forward pass leaves for the backward pass: autograd's ends on both sides.
+
+    `weights` are the layer's parameters with the versions that autograd knows them by.
+    """
 
     bottoms: Sequence[Tensor]
     tops: Sequence[Tensor]
+    weights: Sequence[tuple[Tensor, int]]
+
+    def is_of_these_weights(self) -> bool:
+        """Whether no solver has moved the parameters since."""
+        return all(weight._version == version for weight, version in self.weights)
 
 
 @dataclass
@@ -127,7 +135,11 @@ class Step:
     def _compute(self) -> Trace:
         with torch.set_grad_enabled(self._grad_enabled()):
             bottoms = [self._bottom(i) for i in range(len(self.bottoms))]
-            return Trace(bottoms, as_tuple(self.layer(*bottoms)))
+            return self._traced(bottoms)
+
+    def _traced(self, bottoms: Sequence[Tensor]) -> Trace:
+        tops = as_tuple(self.layer(*bottoms))
+        return Trace(bottoms, tops, [(w, w._version) for w in self.layer.parameters()])
 
     def _grad_enabled(self) -> bool:
         return self.need.layer and torch.is_grad_enabled()
@@ -171,6 +183,8 @@ class Step:
         for blob in (*self.params, *self.tops):
             blob.push()
         trace = self._trace if self._trace is not None else self._compute()
+        if not trace.is_of_these_weights():  # Caffe goes backward with what they are now
+            trace = self._traced(trace.bottoms)
         pairs = [
             (made, top.diff_tensor.view_as(made).to(made.dtype))
             for made, top in zip(trace.tops, self.tops, strict=False)

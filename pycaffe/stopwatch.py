@@ -7,6 +7,8 @@ from typing import Any
 
 import torch
 
+from .state import STATE
+
 
 class Stopwatch:
     """Times between marks, in milliseconds: `w.mark()` twice, `w.settle()`, `w.between(a, b)`.
@@ -38,3 +40,27 @@ class Stopwatch:
         if self._device is None:
             return 1000.0 * (second - first)
         return float(first.elapsed_time(second))
+
+
+class Timer:
+    """`caffe.Timer`: `t.start()`, `t.stop()`, `t.ms`; the time on the device in use.
+
+    Stopping waits until a GPU has done what it was given in between.
+    """
+
+    def __init__(self) -> None:
+        self._watch = Stopwatch(STATE.device)
+        self._began: Any = None
+        self.ms = 0.0
+        """Milliseconds of the last measurement; 0 before there was one."""
+
+    def start(self) -> None:
+        """Begin, anew if it was running."""
+        self._began = self._watch.mark()
+
+    def stop(self) -> None:
+        """End; nothing if it was not running."""
+        if self._began is not None:
+            end = self._watch.mark()
+            self._watch.settle()
+            self.ms, self._began = self._watch.between(self._began, end), None

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -252,3 +254,45 @@ layer { name: "quiet" type: "Silence" bottom: "label" }
     first, second = net.forward()["sum"].copy(), net.forward()["sum"].copy()
     np.testing.assert_array_equal([*first, *second], data.sum((1, 2, 3)))
     np.testing.assert_array_equal(net.blobs["label"].data, [2, 3])
+
+
+def test_timer_measures_what_lies_between() -> None:
+    timer = caffe.Timer()
+    assert timer.ms == 0
+    timer.start()
+    time.sleep(0.02)
+    timer.stop()
+    assert timer.ms >= 20
+
+
+def test_built_in_layers_have_setup_and_reshape(net: Net) -> None:
+    before = {name: blob.data.copy() for name, blob in net.blobs.items()}
+    for layer in net.layers:
+        layer.setup([], [])
+        layer.reshape([], [])
+    for name, data in before.items():
+        np.testing.assert_array_equal(net.blobs[name].data, data)
+
+
+IN_PLACE = """
+layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 2 dim: 3 } } }
+layer { name: "ip" type: "InnerProduct" bottom: "x" top: "ip"
+  inner_product_param { num_output: 4 weight_filler { type: "gaussian" std: 1 } } }
+layer { name: "scale" type: "Scale" bottom: "ip" top: "ip" scale_param { filler { value: 3 } } }
+layer { name: "sum" type: "Reduction" bottom: "ip" top: "sum" loss_weight: 1 }
+"""
+
+
+def test_backward_after_an_update_goes_by_the_new_weights(tmp_path: Path) -> None:
+    path = tmp_path / "net.prototxt"
+    path.write_text(IN_PLACE, encoding="utf-8")
+    net = caffe.Net(str(path), caffe.TRAIN)
+    x = np.arange(6, dtype=np.float32).reshape(2, 3)
+    net.forward(x=x)
+    before = x @ net.params["ip"][0].data.T
+    with torch.no_grad():
+        for blob in net.converted.learnable():
+            blob.tensor.mul_(-2)
+    net.backward()
+    np.testing.assert_allclose(net.params["scale"][0].diff, before.sum(0), rtol=1e-5)
+    np.testing.assert_allclose(net.params["ip"][1].diff, [2 * 3 * -2] * 4, rtol=1e-6)
