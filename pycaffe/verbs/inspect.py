@@ -1,4 +1,4 @@
-"""`caffe inspect`: show what is in a net, solver, weight, state, blob, HDF5 file or database."""
+"""`caffe inspect`: show what is in a net, solver, weights, state, blob, HDF5 or database."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`caffe view`: write a net as a page to look at in a browser, with no server and no network."""
+"""`caffe view`: write a net as a page for a browser, with no server and no network."""
 
 from __future__ import annotations
 
