@@ -82,6 +82,9 @@ def _show(found: Comparison, console: Console, *, every: bool) -> None:
     for side, names in (("A", found.only_a), ("B", found.only_b)):
         if names:
             console.print(f"{len(names)} blobs only in {side}: {_some(names)}", markup=False)
+    strange = [row.blob for row in found.rows if row.cosine != row.cosine and row.same]
+    if strange:
+        console.print(f"no finite numbers on both sides: {_some(strange)}", markup=False)
     apart = [row for row in found.rows if not row.same]
     if found.first is None:
         console.print(f"{len(found.rows)} blobs agree within {found.tolerance:g}")
