@@ -1,4 +1,4 @@
-"""`caffe dump`: write every blob of one pass to an npz, for `caffe verify` and for other eyes."""
+"""`caffe dump`: write the blobs of a net on a batch as .npz, for verify to compare."""
 
 from __future__ import annotations
 
