@@ -69,6 +69,20 @@ def test_work_memory_and_rates_by_closed_forms(start: Path) -> None:
     assert facts.loss_weights == {"loss": 0.25}
 
 
+@pytest.fixture
+def digits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """LeNet's data where its prototxt looks for them."""
+    folder = tmp_path / "toy" / "digits"
+    folder.mkdir(parents=True)
+    with h5py.File(folder / "some.h5", "w") as file:
+        file["data"] = np.zeros((72, 1, 28, 28), np.float32)
+        file["label"] = np.zeros(72, np.float32)
+    for name in ("train.txt", "test.txt"):
+        (folder / name).write_text(f"{folder / 'some.h5'}\n")
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.usefixtures("digits")
 def test_lenet_has_the_parameters_that_everybody_counts(capsys: pytest.CaptureFixture[str]) -> None:
     data = inspected(capsys, LENET)
     # 20·25+20, 50·20·25+50, 500·800+500, 10·500+10; per picture 288000 + 1600000 + 400000 + 5000
@@ -181,6 +195,7 @@ def test_what_is_no_file_of_caffes_is_one_line(
     assert "strange" in told
 
 
+@pytest.mark.usefixtures("digits")
 def test_the_table_has_totals(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["inspect", str(LENET)]) == 0
     last = capsys.readouterr().out.strip().splitlines()[-1]
