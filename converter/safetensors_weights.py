@@ -1,4 +1,7 @@
-"""Weights as safetensors: a tensor per blob, `LAYER.ATTRIBUTE`, and a map back to the blobs."""
+"""Weights as safetensors: a tensor per blob, `LAYER.ATTRIBUTE`, and a map back to the blobs.
+
+`converter.weights.read_weights` reads them.
+"""
 
 from __future__ import annotations
 
@@ -6,14 +9,13 @@ import json
 from pathlib import Path
 
 import numpy as np
-from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from caffe_layers.registry import registered
 
 from .errors import WeightError
 from .replacing import replacing
-from .stored import StoredBlob, StoredLayer, WeightFile
+from .stored import StoredLayer, WeightFile
 
 SUFFIX = ".safetensors"
 
@@ -51,25 +53,3 @@ def _attribute(layer: StoredLayer, index: int) -> str:
     cls = registered().get(layer.type)
     names = () if cls is None else cls.blobs
     return names[index] if index < len(names) else str(index)
-
-
-def read_safetensors(path: Path) -> WeightFile:
-    """What `convert_weights` wrote, as a weight file that `load_weights` takes.
-
-    Raises:
-        WeightError: the file or its key map is not there, or does not read.
-    """
-    try:
-        keys = json.loads(path.with_suffix(".keys.json").read_text(encoding="utf-8"))
-        with safe_open(path, framework="numpy") as file:
-            blobs = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - no mapping
-            name = (file.metadata() or {}).get("net", "")
-    except (OSError, ValueError, SafetensorError) as error:
-        raise WeightError(f"{path}: cannot be read with its .keys.json: {error}") from error
-    layers: dict[str, list[StoredBlob]] = {}
-    types: dict[str, str] = {}
-    for key, place in keys.items():
-        layers.setdefault(place["layer"], []).append(StoredBlob(blobs[key]))
-        types[place["layer"]] = place["type"]
-    stored = tuple(StoredLayer(n, types[n], blobs=tuple(b)) for n, b in layers.items())
-    return WeightFile(str(path), "V2", name, stored)

@@ -125,6 +125,21 @@ FLAGS = (
     Flag("help", "show this help"),
 )
 
+READING = (
+    Flag("level", "network level", "N", int, 0),
+    Flag("stage", "network stages", "NAME,NAME", comma_separated, ()),
+    Flag("fork", "read the net with this fork's schema", "NAME", default=""),
+    Flag("proto", "read the net with these .proto files", "FILE,FILE", comma_separated, ()),
+    Flag(
+        "layers",
+        "import these modules for their @layer classes",
+        "MODULE,MODULE",
+        comma_separated,
+        (),
+    ),
+)
+"""Flags of the tools that read a net: in which state, and by whose schema and classes."""
+
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
     """Verb and flags of a command line; `given` has the names of the flags that were there.

@@ -16,21 +16,11 @@ from converter.view.chart import chart_of
 from converter.view.page import Shown
 
 from .errors import UsageError
-from .flags import Flag, comma_separated
+from .flags import READING, Flag
 
 LOOKING = (
     Flag("phase", "network phase", "PHASE", default="", choices=("", "TRAIN", "TEST")),
-    Flag("level", "network level", "N", int, 0),
-    Flag("stage", "network stages", "NAME,NAME", comma_separated, ()),
-    Flag("fork", "read the net with this fork's schema", "NAME", default=""),
-    Flag("proto", "read the net with these .proto files", "FILE,FILE", comma_separated, ()),
-    Flag(
-        "layers",
-        "import these modules for their @layer classes",
-        "MODULE,MODULE",
-        comma_separated,
-        (),
-    ),
+    *READING,
 )
 """Flags of those verbs; without --phase both phases are shown, or TRAIN where one must do."""
 

@@ -26,7 +26,6 @@ import yaml
 from converter.message import read_text
 from converter.migrate.places import with_data, written_folders
 from converter.record import Record
-from converter.safetensors_weights import SUFFIX, read_safetensors
 from converter.scalar import spell
 from converter.schema import Schema, load_schema
 from converter.weights import load_weights
@@ -219,9 +218,7 @@ def _take_up(trainer: Trainer, recipe: Mapping[str, Any], runs: Path, *, resume:
     elif resume:
         raise SolverError(f"{runs}: no snapshot to go on from, and the recipe has no state")
     elif recipe.get("weights"):
-        path = Path(str(recipe["weights"]))
-        safe = path.suffix == SUFFIX
-        load_weights(trainer.train.net, read_safetensors(path) if safe else path)
+        load_weights(trainer.train.net, str(recipe["weights"]))
 
 
 def _iteration(path: Path) -> int:

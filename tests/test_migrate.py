@@ -18,7 +18,7 @@ from converter.migrate.inventory import survey
 from converter.migrate.places import data_root, moved, with_data
 from converter.migrate.plan import make_plan
 from converter.migrate.project import write_project
-from converter.safetensors_weights import convert_weights, read_safetensors
+from converter.safetensors_weights import convert_weights
 from converter.weights import read_weights
 from pycaffe.command import main
 from retrain.errors import SolverError
@@ -165,7 +165,7 @@ def test_readme_has_the_recipe_and_what_is_missing(project: Path) -> None:
 
 
 def test_weights_are_the_legacy_ones(project: Path, repo: Path) -> None:
-    found = read_safetensors(project / "weights" / "old_iter_4.safetensors")
+    found = read_weights(project / "weights" / "old_iter_4.safetensors")
     legacy = read_weights(repo / "training" / "old_iter_4.caffemodel")
     assert sorted(found) == sorted(legacy) == ["ip1", "ip2"]
     for layer in legacy:
@@ -243,7 +243,7 @@ def test_unknown_setting_is_refused(project: Path) -> None:
     [
         (["/data/set/a/", "/data/set/b/c/"], "/data/set/"),
         (["D:\\set\\a\\1.txt", "D:\\set\\b\\2.txt"], "D:/set/"),
-        (["/data/set/a/", "/data/set/b/", "/tmp/x"], "/data/set/"),
+        (["/data/set/a/", "/data/set/b/", "/elsewhere/x"], "/data/set/"),
         ([], ""),
     ],
     ids=["folders", "windows", "one stranger", "none"],
@@ -271,4 +271,4 @@ def test_safetensors_without_their_map_are_refused(tmp_path: Path, golden: Path)
     assert {place["layer"] for place in keys.values()} == set(read_weights(file))
     target.with_suffix(".keys.json").unlink()
     with pytest.raises(WeightError, match=r"\.keys\.json"):
-        read_safetensors(target)
+        read_weights(target)

@@ -60,13 +60,12 @@ class DeepHandModel(Layer):
         length = self._length.to(x.dtype)
         palm = shift(p[:, 0], 0) @ shift(p[:, 1], 1) @ shift(p[:, 2], 2)
         palm = palm @ turn(p[:, 5], 2) @ turn(p[:, 3], 0) @ turn(p[:, 4], 1)
-        fingers, roots = _fingers(palm, p, length)
-        places = [*fingers, *roots, palm[:, None], *_thumb_side(palm, p, length)]
+        places = (*_fingers(palm, p, length), palm[:, None], _thumb_side(palm, p, length))
         return torch.cat(places, 1)[..., :3, 3].flatten(1)
 
 
-def _fingers(palm: Tensor, p: Tensor, length: Tensor) -> tuple[list[Tensor], list[Tensor]]:
-    """The places [N, 5] of each of four fingers from tip to base, and their roots [N, 4] as one."""
+def _fingers(palm: Tensor, p: Tensor, length: Tensor) -> tuple[Tensor, Tensor]:
+    """Places of four fingers from tip to base [N, 20, 4, 4], and of their roots [N, 4, 4, 4]."""
     k = torch.arange(4, device=p.device)
     root = palm[:, None] @ turn(p[:, 21 + 3 * k], 2) @ turn(p[:, 19 + 3 * k], 0)
     root = root @ turn(p[:, 20 + 3 * k], 1) @ shift(length[20 + k].expand(len(p), 4), 1)
@@ -77,11 +76,11 @@ def _fingers(palm: Tensor, p: Tensor, length: Tensor) -> tuple[list[Tensor], lis
     dip = second @ turn(p[:, 34 + 4 * k], 0) @ shift(bones[1], 1)
     tip = dip @ shift(bones[0], 1)
     chain = torch.stack((tip, dip, second, first, base), 2)
-    return [chain.flatten(1, 2)], [root]
+    return chain.flatten(1, 2), root
 
 
-def _thumb_side(palm: Tensor, p: Tensor, length: Tensor) -> list[Tensor]:
-    """Wrist left and middle, thumb root, pip, dip and tip, each [N, 1]."""
+def _thumb_side(palm: Tensor, p: Tensor, length: Tensor) -> Tensor:
+    """Places of wrist left and middle, thumb root, pip, dip and tip [N, 6, 4, 4]."""
     count = len(p)
 
     def root(first: int, bone: int) -> Tensor:
@@ -92,7 +91,7 @@ def _thumb_side(palm: Tensor, p: Tensor, length: Tensor) -> list[Tensor]:
     pip = thumb @ turn(p[:, 16], 2) @ turn(p[:, 15], 1) @ shift(length[27].expand(count), 0)
     dip = pip @ turn(p[:, 17], 2) @ shift(length[28].expand(count), 0)
     tip = dip @ turn(p[:, 18], 2) @ shift(length[29].expand(count), 0)
-    return [place[:, None] for place in (left, middle, thumb, pip, dip, tip)]
+    return torch.stack((left, middle, thumb, pip, dip, tip), 1)
 
 
 def turn(angle: Tensor, axis: int) -> Tensor:

@@ -17,7 +17,7 @@ import yaml
 
 from ..errors import CaffeError, ExportError
 from ..record import Record
-from ..safetensors_weights import SUFFIX, convert_weights, read_safetensors
+from ..safetensors_weights import SUFFIX, convert_weights
 from ..scalar import spell
 from ..weights import read_weights
 from .inventory import NetFile, survey
@@ -168,7 +168,7 @@ def _parity(
     try:
         both = pair(net, copy, scratch, phase=phase)
         if own:
-            give_weights(both, own[-1], read_safetensors(weights[own[-1]]))
+            give_weights(both, own[-1], read_weights(weights[own[-1]]))
         used = plan.inventory.here(own[-1]) if own else "fillers"
         found = Parity(net.name, phase, used, blob_differences(both))
     except (CaffeError, RuntimeError) as error:

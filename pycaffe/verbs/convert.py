@@ -15,7 +15,7 @@ from converter.stand_in import Fed, quietly_fed
 from converter.weights import load_weights
 
 from ..errors import UsageError
-from ..flags import Flag, comma_separated
+from ..flags import READING, Flag, comma_separated
 
 ARGUMENTS = ("NET",)
 FLAGS = (
@@ -23,17 +23,7 @@ FLAGS = (
     Flag("weights", "the net's weights, the later files winning", "FILE,FILE", comma_separated, ()),
     Flag("o", "the folder to write to", "DIR", default="."),
     Flag("phase", "network phase", "PHASE", default="TEST", choices=("TRAIN", "TEST")),
-    Flag("level", "network level", "N", int, 0),
-    Flag("stage", "network stages", "NAME,NAME", comma_separated, ()),
-    Flag("fork", "read the net with this fork's schema", "NAME", default=""),
-    Flag("proto", "read the net with these .proto files", "FILE,FILE", comma_separated, ()),
-    Flag(
-        "layers",
-        "import these modules for their @layer classes",
-        "MODULE,MODULE",
-        comma_separated,
-        (),
-    ),
+    *READING,
     Flag("allow_python", "run the classes that layers of type Python name"),
 )
 

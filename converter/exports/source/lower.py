@@ -8,8 +8,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
-
 from caffe_layers.fillers import Filler
 from caffe_layers.layer import Layer, Shape
 
@@ -18,7 +16,7 @@ from ...fx_code import output_name
 from ...graph import Node
 from ...net import Net
 from .program import Call, Op, Program, Stored, uses
-from .torch_calls import torch_call
+from .torch_calls import number, torch_call
 
 _OWN = ("gradient", "running_sum")
 _AFFINE = {"nn.BatchNorm1d", "nn.BatchNorm2d", "nn.BatchNorm3d"}
@@ -126,7 +124,7 @@ def source_text(value: Any) -> str:
     """A value as Python source."""
     if isinstance(value, str):
         return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
-    return str(np.float32(value)) if isinstance(value, float) else repr(value)
+    return number(value) if isinstance(value, float) else repr(value)
 
 
 def _with_scales(ops: list[Op], layers: Mapping[str, Layer], kept: set[str]) -> list[Op]:
