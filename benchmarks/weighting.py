@@ -7,7 +7,8 @@
 
 The net is Adaptive I1 with its five pairs as EuclideanLosses of their own
 (examples/prototxt/adaptive_i1/train_val_terms.prototxt), and once Adaptive I1 itself with
-AdaptiveWeightEucLoss. Weights' curves go to --into as a PNG, the table to standard output.
+AdaptiveWeightEucLoss. Weights' curves go to --into as a PNG, the table to standard output. Each
+run is noted in --into as it ends: the command, broken off and given again, goes on from there.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import re
@@ -11,7 +12,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from retrain.errors import RunError
@@ -53,7 +54,7 @@ CROP, DEPTH_RANGE, JOINTS = 64, 2000.0, 16
 class Run:
     """What one run gave."""
 
-    errors: tuple[float, ...] = (math.nan,) * 3
+    errors: Sequence[float] = (math.nan,) * 3
     seconds: list[float] = field(default_factory=list)
     weights: list[Mapping[str, float]] = field(default_factory=list)
     lost: str = ""
@@ -68,25 +69,47 @@ class Run:
 def shoot_out(
     names: Sequence[str], *, iterations: int, seeds: int, into: Path, quick: bool
 ) -> None:
-    """Train under every weighting, print the table, draw the curves."""
+    """Train under every weighting, print the table, draw the curves.
+
+    Each run is noted in `into` as it ends, and a run that is noted there is not made again.
+    """
     into = into.resolve()
     into.mkdir(parents=True, exist_ok=True)
+    record = into / f"runs_{iterations}.jsonl"
+    done = noted(record)
+    order = [(seed, name) for seed in range(seeds) for name in names]
+    left = [key for key in order if key not in done]
+    print(f"{len(names)} weightings, {seeds} seed{'s' * (seeds > 1)}, {iterations} iterations:")
+    if len(left) < len(order):
+        print(f"{len(order) - len(left)} of {len(order)} runs are noted in {record}")
     with workplace():
-        expected = expected_minutes(names, iterations, seeds)
-        print(f"{len(names)} weightings, {seeds} seed{'s' * (seeds > 1)}, {iterations} iterations:")
-        print(f"expected to take {expected:.0f} minutes", flush=True)
-        runs: dict[str, list[Run]] = {name: [] for name in names}
-        for seed in range(seeds):
-            for name in names:
-                runs[name].append(trained(name, iterations, 2018 + seed))
-                last = runs[name][-1]
-                shown = last.lost or ", ".join(f"{error:.1f}" for error in last.errors)
-                print(f"  seed {seed} {name}: {shown}", flush=True)
+        if left:
+            expected = expected_minutes([name for _, name in left], iterations)
+            print(f"expected to take {expected:.0f} minutes", flush=True)
+        for seed, name in left:
+            run = done[seed, name] = trained(name, iterations, 2018 + seed)
+            note(record, seed, name, run)
+            shown = run.lost or ", ".join(f"{error:.1f}" for error in run.errors)
+            print(f"  seed {seed} {name}: {shown}", flush=True)
+    runs = {name: [done[seed, name] for seed in range(seeds)] for name in names}
     print_table(runs)
     draw_curves(runs, into / "weights.png")
     print(f"curves of the weights: {into / 'weights.png'}")
     if quick:
         print("One seed and few iterations: this shows that all of it runs. It ranks nothing.")
+
+
+def noted(record: Path) -> dict[tuple[int, str], Run]:
+    """The runs in the record, by seed and name."""
+    lines = record.read_text(encoding="utf-8").splitlines() if record.is_file() else []
+    found = [json.loads(line) for line in lines]
+    return {(run.pop("seed"), run.pop("name")): Run(**run) for run in found}
+
+
+def note(record: Path, seed: int, name: str, run: Run) -> None:
+    """Add a run to the record."""
+    with record.open("a", encoding="utf-8") as file:
+        file.write(json.dumps({"seed": seed, "name": name, **asdict(run)}) + "\n")
 
 
 @contextmanager
@@ -111,13 +134,13 @@ def workplace() -> Iterator[None]:
             os.chdir(here)
 
 
-def expected_minutes(names: Sequence[str], iterations: int, seeds: int) -> float:
-    """From a few steps of the cheapest and of a gradient-comparing weighting."""
+def expected_minutes(names: Sequence[str], iterations: int) -> float:
+    """Of one run under each name, from a few steps of the cheapest and of a comparing weighting."""
     plain = trained("Equal", 4, 1, score=False).step
     comparing = trained("MGDA", 4, 1, score=False).step
     first = list(FLAGS).index("GradNorm")
     each = [plain if list(FLAGS).index(name) < first else comparing for name in names]
-    return seeds * (iterations * sum(each) + 12 * plain * len(names)) / 60
+    return (iterations * sum(each) + 30 * plain * len(names)) / 60
 
 
 def trained(name: str, iterations: int, seed: int, *, score: bool = True) -> Run:
