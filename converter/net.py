@@ -11,17 +11,13 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, fx, nn
 
-from caffe_layers.errors import DataError, LayerError
+from caffe_layers.errors import LayerError
 from caffe_layers.layer import Gradient, Layer, Shape
-from caffe_layers.registry import find
 
-from .arguments import layer_arguments
-from .blob import read_blob
-from .datum import read_datum
 from .errors import GraphError
-from .fixes import fixes_of
 from .fx_code import output_name, write_fx
 from .graph import Graph, Node, Param
+from .layer_making import make_layers, materialise, settle_shapes
 from .legacy_layers import Blobs, legacy_layers
 from .sharing import share_blob, share_layer
 
@@ -226,18 +222,18 @@ def build_net(
         LayerError: unknown type, parameters or shapes that do not fit; names the layer's place.
         GraphError: parameters that cannot be shared.
     """
-    made = _make_layers(graph, gradient)
+    made = make_layers(graph, gradient)
     layers = [layer for layer, _ in made]
     shapes: dict[str, Shape] = {name: _input_shape(name, input_shapes) for name in graph.inputs}
     known: dict[Any, tuple[Shape, ...]] = {}
     for node, (layer, settings) in zip(graph.nodes, made, strict=True):
         bottoms = tuple(shapes[b] for b in node.bottoms)
         same = (type(layer), settings, bottoms)  # a net repeats most of its layers many times
-        known[same] = _settle_shapes(node, layer, bottoms, known.get(same))
+        known[same] = settle_shapes(node, layer, bottoms, known.get(same))
         shapes.update(zip(node.tops, known[same], strict=False))
     if fill:
         for layer in layers:
-            _materialise(layer)
+            materialise(layer)
     for index, node in enumerate(graph.nodes):
         _apply_specs(graph, layers, index, node)
     net = _assembled(graph, layers, shapes)
@@ -271,98 +267,10 @@ def _restored(
     return net
 
 
-def _make_layers(graph: Graph, gradient: Gradient) -> list[tuple[Layer, str]]:
-    """Every layer with its settings; what is wrong with any of them is reported together."""
-    made, problems = [], []
-    makers = {top: node.type for node in graph.nodes for top in node.tops}
-    for node in graph.nodes:
-        try:
-            made.append(_make_layer(graph, node, gradient, makers))
-        except LayerError as error:
-            problems.append(str(error))
-    if problems:
-        raise LayerError("\n".join(problems))
-    return made
-
-
-def _make_layer(
-    graph: Graph, node: Node, gradient: Gradient, makers: Mapping[str, str]
-) -> tuple[Layer, str]:
-    """The layer, and what it was made with; `makers` has the type that makes each blob."""
-    try:
-        cls = find(node.type)
-        own = {
-            "gradient": gradient,
-            "fixes": fixes_of(graph, node),
-            "bottom_types": tuple(makers.get(version, "") for version in node.bottoms),
-            "tops": max(len(node.tops), 1),
-            "top_names": node.top_names,
-            "phase": node.record.get("phase", graph.phase),
-            "allow_python": graph.allow_python,
-            "read_blob": read_blob,
-            "read_datum": read_datum,
-            "running_sum": True,
-        }
-        refused = [block for block in cls.refused_blocks if block in node.record]
-        if refused:
-            raise LayerError(f"takes no {' and no '.join(refused)}: it gives its data unchanged")
-        arguments = layer_arguments(cls, node, own)
-        layer = cls(**arguments)
-    except (LayerError, TypeError, ValueError) as error:
-        raise LayerError(_with_label(node, str(error))) from error
-    layer.name, layer.bottom_names = node.name, node.bottom_names
-    layer.where = str(node.record.where) if node.record.where else ""
-    return layer, repr(arguments)
-
-
-def _settle_shapes(
-    node: Node, layer: Layer, bottoms: tuple[Shape, ...], known: tuple[Shape, ...] | None
-) -> tuple[Shape, ...]:
-    """Set the layer up on the meta device and, unless they are known, ask for its top shapes."""
-    try:
-        tops_written = len(node.tops)
-        if tops_written or not layer.is_loss:
-            layer.check_count("top", tops_written, layer.top_count)
-        with torch.device("meta"):
-            layer.set_up(*bottoms)
-        tops = layer.top_shapes(*bottoms) if known is None else known
-    except DataError as error:
-        raise DataError(_with_label(node, str(error))) from error
-    except (LayerError, RuntimeError, TypeError, ValueError, IndexError) as error:
-        inputs = ", ".join(
-            f"'{n}' {list(s)}" for n, s in zip(node.bottom_names, bottoms, strict=True)
-        )
-        given = f" (bottoms: {inputs})" if inputs else ""
-        raise LayerError(_with_label(node, str(error)) + given) from error
-    if len(tops) < tops_written:
-        raise LayerError(f"{node.label}: makes {len(tops)} tops, {tops_written} are named")
-    return tops
-
-
-def _with_label(node: Node, message: str) -> str:
-    """The message with the layer's place in front, its own label not said twice."""
-    plain = f"layer '{node.name}' ({node.type}): "
-    if f": {plain}" in message or message.startswith(node.label):
-        return message
-    first_line = message.splitlines()[0] if message else "cannot be built"
-    return f"{node.label}: {first_line.removeprefix(plain).removeprefix(f'{node.type}: ')}"
-
-
 def _input_shape(name: str, shapes: Mapping[str, Shape] | None) -> Shape:
     if shapes is None or name not in shapes:
         raise GraphError(f"the shape of input blob '{name}' is not given")
     return shapes[name]
-
-
-def _materialise(layer: Layer) -> None:
-    for name in layer.filled_blobs:
-        blob = getattr(layer, name)
-        data = torch.empty(blob.shape, dtype=blob.dtype)
-        if isinstance(blob, nn.Parameter):
-            setattr(layer, name, nn.Parameter(data))
-        else:
-            setattr(layer, name, data)
-    layer.reset_parameters()
 
 
 def _spec(node: Node, node_index: int, blob_index: int) -> Param:
