@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from caffe_layers.errors import DataError, LayerError
-from caffe_layers.integral._adaptive_kernels import residual_sums
 from caffe_layers.layer import as_tuple
+from caffe_layers.residuals import residual_sums
 from caffe_layers.weighting import BlockNormalizedGradient, Uncertainty
 from caffe_layers.weighting.weighting import GradientWeighting, Weighting
 from converter.net import Net

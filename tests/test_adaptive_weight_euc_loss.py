@@ -348,7 +348,7 @@ def test_refused(shapes: tuple[tuple[int, ...], ...], message: str) -> None:
 
 ON_TRITON = """
 import torch
-from caffe_layers.integral import _adaptive_triton as kernels
+from caffe_layers import _residuals_triton as kernels
 torch.manual_seed(0)
 p, l = torch.randn({shape}).to({dtype}), torch.randn({shape})
 d = p.double() - l.double()

@@ -14,7 +14,7 @@ from torch.autograd.function import once_differentiable
 
 from ..layer import Gradient, Layer, Shape
 from ..registry import layer
-from ._adaptive_kernels import residual_sums, scaled_residual
+from ..residuals import residual_sums, scaled_residual
 from ._running_sum import running_sum
 
 T = TypeVar("T")

@@ -110,7 +110,7 @@ def _triton_runs_on(tensor: Tensor) -> bool:
 
 
 def _triton() -> Any:
-    return importlib.import_module("._adaptive_triton", __package__)
+    return importlib.import_module("._residuals_triton", __package__)
 
 
 def _pieces(*tensors: Tensor) -> Iterator[tuple[Tensor, ...]]:

@@ -1,4 +1,4 @@
-"""The two passes of AdaptiveWeightEucLoss as Triton kernels; imported only where Triton runs.
+"""What `residuals` has, as Triton kernels; imported only where Triton runs.
 
 Both take contiguous tensors of one shape; dtypes may differ. float64 is worked out in float64,
 everything else in float32, with the sums of the programs added in float64.
