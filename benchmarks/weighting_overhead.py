@@ -18,7 +18,7 @@ from retrain.solvers import RMSProp
 JOINTS, DEPTH, SIDE, CHANNELS, BATCH = 16, 16, 64, 256, 2
 PLAIN = (
     *("Equal", "Manual", "AdaptiveEuclidean", "CoV", "Uncertainty"),
-    *("DynamicTaskPrioritization", "DWA", "BlockNormalizedGradient"),
+    *("DynamicTaskPrioritization", "DWA", "BlockNormalizedGradient", "GLS", "IMTLL"),
 )
 COMPARING = (*("GradNorm", "MGDA", "PCGrad", "CAGrad", "IMTL", "NashMTL", "AlignedMTL", "UPGrad"),)
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from caffe_layers.errors import DataError, LayerError
 from caffe_layers.layer import as_tuple
 from caffe_layers.residuals import residual_sums
-from caffe_layers.weighting import BlockNormalizedGradient, Uncertainty
+from caffe_layers.weighting import BlockNormalizedGradient
 from caffe_layers.weighting.weighting import GradientWeighting, Weighting
 from converter.net import Net
 
@@ -218,8 +218,8 @@ def _join(module: Weighting, solver: Solver, net: Net) -> None:
     """Let the solver learn the weighting's parameters, or normalise what it reads."""
     learnt = list(module.parameters())
     if learnt:
-        lr_mult = module.lr_mult if isinstance(module, Uncertainty) else 1.0
-        solver.add_param_group({"params": learnt, "lr_mult": lr_mult, "decay_mult": 0.0})
+        group = {"params": learnt, "lr_mult": module.lr_mult, "decay_mult": 0.0}
+        solver.add_param_group(group)
     if isinstance(module, BlockNormalizedGradient):
         ordered = [blob for blob in net.learnable() if blob.lr_mult != 0]
         groups = groupby(ordered, key=lambda blob: blob.layer)

@@ -8,11 +8,11 @@ import torch
 from torch import Tensor
 
 from .registry import weighting
-from .weighting import Weighting
+from .weighting import ValueWeighting
 
 
 @weighting("BlockNormalizedGradient", "bng", "block-normalised-gradient")
-class BlockNormalizedGradient(Weighting):
+class BlockNormalizedGradient(ValueWeighting):
     """Total = Σ L_i; between backward and update each block's gradient becomes g/‖g‖₂.
 
     Not a weighting of losses but of what they do: call `normalise_` on the blocks after

@@ -8,14 +8,14 @@ import torch
 from torch import Tensor
 
 from .registry import weighting
-from .weighting import Weighting
+from .weighting import ValueWeighting
 
 _FLOOR = 1e-8
 """Added to each variance, as in the official code: constant losses share alike."""
 
 
 @weighting("CoV", "cov-weighting")
-class CoV(Weighting):
+class CoV(ValueWeighting):
     """w_i = c_i / Σc, c = σ/μ of the loss ratio ℓ_t = L_t / μ_L(t-1), over all steps so far.
 
     A loss that still varies, relative to its own mean, weighs more; its unit plays no part:

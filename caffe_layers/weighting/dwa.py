@@ -6,11 +6,11 @@ import torch
 from torch import Tensor
 
 from .registry import weighting
-from .weighting import Weighting
+from .weighting import ValueWeighting
 
 
 @weighting("DWA", "dynamic-weight-average")
-class DWA(Weighting):
+class DWA(ValueWeighting):
     """w_i = n·softmax(r/T)_i, r_i = mean L_i of the last epoch / mean L_i of the one before it.
 
     All 1 during the first two epochs.

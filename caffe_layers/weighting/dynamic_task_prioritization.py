@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 
 from .registry import weighting
-from .weighting import Weighting
+from .weighting import ValueWeighting
 
 
 @weighting("DynamicTaskPrioritization", "dtp")
-class DynamicTaskPrioritization(Weighting):
+class DynamicTaskPrioritization(ValueWeighting):
     """w_i = -(1 - κ̄_i)^γ · log κ̄_i, κ̄_i the moving average of a performance indicator in [0, 1].
 
     κ̄ = α·κ + (1 - α)·κ̄ from the first κ on. A task that is done (κ near 1) hardly counts, one

@@ -6,11 +6,11 @@ import torch
 from torch import Tensor
 
 from .registry import weighting
-from .weighting import Weighting
+from .weighting import ValueWeighting
 
 
 @weighting("Equal", "sum")
-class Equal(Weighting):
+class Equal(ValueWeighting):
     """Total = Σ L_i, the yardstick of every other weighting.
 
     In a solver file: `weighting { type: "Equal" }`. Python: `Equal()(losses)`.

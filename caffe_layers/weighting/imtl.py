@@ -20,7 +20,7 @@ class IMTL(Aggregation):
     Python: `IMTL()(losses, shared=features)`; needs torchjd.
 
     Source: Liu et al., Towards Impartial Multi-task Learning, ICLR 2021, section 3.1. Its loss
-    balance, IMTL-L, is `Uncertainty(coding="doubled")` with s = -log of its scale.
+    balance, IMTL-L, is `IMTLL`.
 
     Surprises: a weight may be negative.
     """

@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from torch import Tensor
 
 from .registry import weighting
-from .weighting import Weighting
+from .weighting import ValueWeighting
 
 
 @weighting("Manual", "fixed")
-class Manual(Weighting):
+class Manual(ValueWeighting):
     """Total = Σ w_i·L_i with given w_i, as Caffe's loss_weight does it.
 
     In a solver file: `weighting { type: "Manual" }`, which takes the net's `loss_weight`s, or

@@ -10,13 +10,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from .registry import weighting
-from .weighting import Weighting
+from .weighting import ValueWeighting
 
 Coding = Literal["regression", "classification", "doubled", "positive"]
 
 
 @weighting("Uncertainty", "kendall")
-class Uncertainty(Weighting):
+class Uncertainty(ValueWeighting):
     """Total = Σ w(s_i)·L_i + r(s_i), s_i = log σ_i² learnt with the net's weights.
 
     | coding | w(s) | r(s) | who writes it so |

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -17,7 +17,7 @@ Shared = Tensor | Sequence[Tensor]
 """Where gradients are compared: a blob all losses depend on, or parameters."""
 
 
-class Weighting(nn.Module):
+class Weighting(nn.Module, ABC):
     """Several losses as one: `total = weighting({"a": loss_a, "b": loss_b})`, Σ w_i·L_i.
 
     The first call settles which losses there are (`set_up` does so beforehand); later calls name
@@ -32,7 +32,9 @@ class Weighting(nn.Module):
     of all processes, and are the same on each; every process must make every call.
 
     A subclass is registered with `@weighting(name)`, has keyword-only options, makes its
-    statistics as float64 buffers in `setup(count)` and overrides `weigh`.
+    statistics as float64 buffers in `setup(count)` and finds its weights in `find_weights`. Most
+    are one of the three below: a `ValueWeighting` writes `weigh(values)`, a `GradientWeighting`
+    `compare(products, values)`, a `ResidualWeighting` `weigh_errors(errors)`.
     """
 
     weighting_type: ClassVar[str] = ""
@@ -40,6 +42,8 @@ class Weighting(nn.Module):
     """Whether a call must be given `shared`."""
     needs_residuals: ClassVar[bool] = False
     """Whether a call must be given `residuals`."""
+    lr_mult: float = 1.0
+    """Times the solver's rate, for what is learnt along; no weight decay reaches that."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -96,7 +100,7 @@ class Weighting(nn.Module):
         if self.training and torch.is_grad_enabled():
             with torch.no_grad():
                 self.observe(level.detach().double())
-            found = self._found(losses, level.detach().double(), shared, residuals)
+            found = self.find_weights(losses, level.detach().double(), shared, residuals)
             self.last_weights = found.detach().to(torch.float64)
         return self.total(level)
 
@@ -104,8 +108,21 @@ class Weighting(nn.Module):
         """Take in the losses' values [n] before the weights are found."""
 
     @abstractmethod
-    def weigh(self, values: Tensor) -> Tensor:
-        """The weights [n] for losses of these values [n], both float64."""
+    def find_weights(
+        self,
+        losses: Mapping[str, Tensor],
+        values: Tensor,
+        shared: Shared | None,
+        residuals: Mapping[str, Tensor] | None,
+    ) -> Tensor:
+        """The weights [n] of this call in float64, in the order of `names`.
+
+        Args:
+            losses: by name, with their graph.
+            values: of the losses [n], float64, the same on all ranks.
+            shared: as the call was given it.
+            residuals: as the call was given them.
+        """
 
     def total(self, losses: Tensor) -> Tensor:
         """The total of the losses [n] under the last weights, held constant."""
@@ -129,19 +146,28 @@ class Weighting(nn.Module):
             self.names = tuple(names)
         super()._load_from_state_dict(state_dict, prefix, *rest)
 
-    def _found(
+    def _to(self, device: torch.device) -> None:
+        if self.last_weights.device != device:
+            self.to(device)
+
+
+class ValueWeighting(Weighting):
+    """A weighting that reads the losses' values only."""
+
+    @abstractmethod
+    def weigh(self, values: Tensor) -> Tensor:
+        """The weights [n] for losses of these values [n], both float64."""
+
+    def find_weights(
         self,
         losses: Mapping[str, Tensor],
         values: Tensor,
         shared: Shared | None,
         residuals: Mapping[str, Tensor] | None,
     ) -> Tensor:
+        """What `weigh` says."""
         with torch.no_grad():
             return self.weigh(values)
-
-    def _to(self, device: torch.device) -> None:
-        if self.last_weights.device != device:
-            self.to(device)
 
 
 class GradientWeighting(Weighting):
@@ -166,17 +192,14 @@ class GradientWeighting(Weighting):
     def compare(self, products: Tensor, values: Tensor) -> Tensor:
         """The weights [n] for the inner products [n, n] of the gradients and the values [n]."""
 
-    def weigh(self, values: Tensor) -> Tensor:
-        """Not used: weights come from `compare`."""
-        raise NotImplementedError
-
-    def _found(
+    def find_weights(
         self,
         losses: Mapping[str, Tensor],
         values: Tensor,
         shared: Shared | None,
         residuals: Mapping[str, Tensor] | None,
     ) -> Tensor:
+        """What `compare` says, or the last weights."""
         if shared is None:
             raise self.error("needs `shared`: a blob that all losses depend on, or parameters")
         places = [shared] if isinstance(shared, Tensor) else list(shared)
@@ -198,17 +221,14 @@ class ResidualWeighting(Weighting):
     def weigh_errors(self, errors: Tensor) -> Tensor:
         """The weights [n] for the mean absolute errors [n]."""
 
-    def weigh(self, values: Tensor) -> Tensor:
-        """Not used: weights come from `weigh_errors`."""
-        raise NotImplementedError
-
-    def _found(
+    def find_weights(
         self,
         losses: Mapping[str, Tensor],
         values: Tensor,
         shared: Shared | None,
         residuals: Mapping[str, Tensor] | None,
     ) -> Tensor:
+        """What `weigh_errors` says."""
         given = {} if residuals is None else residuals
         missing = [name for name in self.names if name not in given]
         if missing:
