@@ -24,6 +24,12 @@ class TestAnchors:
         ]
         assert (make("AnchorTarget").base + 1).tolist() == in_matlab
 
+    def test_anchors_are_16_pixels_at_any_stride(self) -> None:
+        fine, coarse = make("AnchorTarget", feat_stride=8), make("AnchorTarget", feat_stride=32)
+        assert torch.equal(fine.base, coarse.base)
+        small = make("AnchorTarget", base_size=8, scales=(16.0,), ratios=(1.0,))
+        assert small.base.tolist() == [[-60, -60, 67, 67]]  # 128 pixels about the centre 3.5
+
     def test_targets_by_the_definition(self) -> None:
         layer = make("AnchorTarget", scales=(2.0, 4.0), batch_size=4000)
         labels, targets, inside, outside = layer(CELLS, BOXES, IMAGE)

@@ -76,3 +76,15 @@ def make_contours(count: int) -> Any:
     layer = make("BoundaryHeatmap", height=2, width=3)
     layer.set_up((1, 2 * count))
     return layer.contours
+
+
+class TestWeightedLossMap:
+    @pytest.mark.parametrize("compare", ["GE", "GT"])
+    @pytest.mark.parametrize("size", [1, 3, 5])
+    def test_dilation_is_scipys(self, size: int, compare: str) -> None:
+        ndimage = pytest.importorskip("scipy.ndimage")
+        maps = (draw(2, 3, 6, 7, seed=2) * 10).round() / 20  # many stand at 0.2 itself
+        found = make("WeightedLossMap", weight=0.3, size=size, compare=compare)(maps)
+        dilated = torch.tensor(ndimage.grey_dilation(maps.numpy(), size=(1, 1, size, size)))
+        front = dilated >= 0.2 if compare == "GE" else dilated > 0.2
+        torch.testing.assert_close(found, 0.3 * front.double() + 1, rtol=1e-15, atol=0)

@@ -205,6 +205,26 @@ def test_half_precision_is_finite(name: str, dtype: torch.dtype) -> None:
         assert tops[0].dtype == torch.float32
 
 
+SUMMED = {
+    "SmoothL1Loss": ({}, 7.5 * 12288),
+    "EuclideanLoss": ({}, 32.0 * 12288),
+    "Joint3DSquareRootLoss": ({"joint_num": 4096}, 192**0.5),
+}
+"""Arguments, and the loss of an error of 8 everywhere in 12288 numbers."""
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("type_name", SUMMED)
+def test_sums_of_half_precision_are_kept_in_float32(type_name: str, dtype: torch.dtype) -> None:
+    arguments, wanted = SUMMED[type_name]
+    pred = torch.full((1, 12288), 9.0, dtype=dtype).requires_grad_()
+    loss = make(type_name, **arguments)(pred, torch.ones_like(pred))
+    loss.backward()
+    torch.testing.assert_close(loss, torch.tensor(wanted))
+    assert pred.grad is not None
+    assert pred.grad.dtype == dtype
+
+
 PERFECT = {
     "WingLoss": (JOINTS, JOINTS),
     "AdaptiveWingLoss": (DISCS, DISCS),

@@ -37,7 +37,8 @@ class AnchorTarget(Layer):
     SmoothL1Loss(sigma=3) of the box prediction with targets, inside and outside.
 
     Args:
-        feat_stride: pixels from one cell to the next, and the size of the base anchor.
+        feat_stride: pixels from one cell to the next.
+        base_size: of the base anchor in pixels, 16 at any stride.
         scales: of the base anchor.
         ratios: of height to width.
         allowed_border: pixels that an anchor may stick out of the image.
@@ -75,6 +76,7 @@ class AnchorTarget(Layer):
         self,
         *,
         feat_stride: int = 16,
+        base_size: int = 16,
         scales: Sequence[float] = (8.0, 16.0, 32.0),
         ratios: Sequence[float] = (0.5, 1.0, 2.0),
         allowed_border: float = 0.0,
@@ -105,7 +107,7 @@ class AnchorTarget(Layer):
         self.batch_size = batch_size
         self.positive_fraction = positive_fraction
         self.positive_weight = positive_weight
-        self.register_buffer("base", base_anchors(feat_stride, ratios, scales), persistent=False)
+        self.register_buffer("base", base_anchors(base_size, ratios, scales), persistent=False)
         self.register_buffer("inside", torch.tensor(list(inside_weights)), persistent=False)
 
     inside: Tensor

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Literal
 
-import torch
 from torch import Tensor
 from torch.nn import functional
 
@@ -72,4 +71,4 @@ class WeightedLossMap(Layer):
         """Dilate and threshold."""
         dilated = functional.max_pool2d(t.detach(), self.size, 1, self.size // 2)
         front = dilated >= self.threshold if self.compare == "GE" else dilated > self.threshold
-        return torch.where(front, self.weight + 1, 1.0).to(t.dtype)
+        return front.to(t.dtype) * self.weight + 1

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from ..layer import Gradient, Layer, Shape
+from ..precision import wide
 from ..registry import layer
 from ._bottoms import need_equal_counts
 
@@ -36,7 +37,7 @@ class Joint3DSquareRootLoss(Layer):
         fixes: "root_aligned": both poses are moved so that their joint 0 is at the origin.
 
     Bottoms: p [N, 3J], the prediction: x₀, y₀, z₀, x₁, ...; t [N, 3J], the truth.
-    Tops: L, a scalar.
+    Tops: L, a scalar; float32 for half precision p.
 
     Raises:
         LayerError: bottoms that don't hold 3J numbers for each of as many samples.
@@ -70,7 +71,7 @@ class Joint3DSquareRootLoss(Layer):
 
     def forward(self, pred: Tensor, truth: Tensor) -> Tensor:
         """Average the distances."""
-        pred, truth = (pose.reshape(-1, self.joint_num, 3) for pose in (pred, truth))
+        pred, truth = (wide(pose).reshape(-1, self.joint_num, 3) for pose in (pred, truth))
         if "root_aligned" in self.fixes:
             pred, truth = pred - pred[:, :1], truth - truth[:, :1]
         pred, truth = pred.reshape(-1, 3), truth.reshape(-1, 3)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from ..layer import Gradient, Layer, Shape
+from ..precision import wide
 from ..registry import layer
 from ._float32 import float32
 
@@ -29,7 +30,7 @@ class JSRegularizationLoss(Layer):
             -½·ln(M/P)/N and -½·ln(M/Q)/N.
 
     Bottoms: P [N, C, H, W], then Q, shaped as P.
-    Tops: L, a scalar.
+    Tops: L, a scalar; float32 for half precision P.
 
     Raises:
         LayerError: bottoms of different shape, or without four axes.
@@ -68,4 +69,4 @@ class JSRegularizationLoss(Layer):
         some_p, some_q = (x.reshape(-1)[places].double() for x in (p, q))
         middle = (some_p + some_q) / 2
         terms = some_p * (some_p / middle).log() + some_q * (some_q / middle).log()
-        return (terms.sum() / (2 * p.shape[0])).to(p.dtype)
+        return (terms.sum() / (2 * p.shape[0])).to(wide(p).dtype)

@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from ..layer import Layer, Shape
+from ..precision import wide
 from ..registry import layer
 
 
@@ -25,7 +26,7 @@ class EuclideanLoss(Layer):
     Python: `loss = EuclideanLoss()(pred, truth)`.
 
     Bottoms: a [N, ...] and b [N, ...] with as many values per item; both get a gradient.
-    Tops: y, a single number without axes.
+    Tops: y, a single number without axes; float32 for half precision a.
 
     Raises:
         LayerError: bottoms of different size.
@@ -50,4 +51,6 @@ class EuclideanLoss(Layer):
 
     def forward(self, a: Tensor, b: Tensor) -> Tensor:
         """Sum the squares."""
-        return functional.mse_loss(a, b.reshape(a.shape), reduction="sum") / (2 * a.shape[0])
+        return functional.mse_loss(wide(a), wide(b).reshape(a.shape), reduction="sum") / (
+            2 * a.shape[0]
+        )

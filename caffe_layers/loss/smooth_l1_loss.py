@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from ..layer import Gradient, Layer, Shape
+from ..precision import wide
 from ..registry import layer
 
 
@@ -33,7 +34,7 @@ class SmoothL1Loss(Layer):
     Bottoms: p [N, ...] and t, of as many numbers: both get a gradient. With four, w_in and w_out,
         as many numbers again. With three, one weight: L = (1/N) · Σ f(w·(p - t)). Weights get no
         gradient.
-    Tops: L, a scalar.
+    Tops: L, a scalar; float32 for half precision p.
 
     Raises:
         LayerError: bottoms of different counts, or σ not above 0.
@@ -71,7 +72,7 @@ class SmoothL1Loss(Layer):
         """Add up the bent errors."""
         bend = 1 / (self.sigma * self.sigma)
         batch = pred.shape[0]
-        target = target.reshape(pred.shape)
+        pred, target = wide(pred), wide(target).reshape(pred.shape)
         if not weights:
             return functional.smooth_l1_loss(pred, target, reduction="sum", beta=bend) / batch
         inside, *outside = (weight.detach().reshape(pred.shape) for weight in weights)
