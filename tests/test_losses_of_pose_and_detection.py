@@ -265,6 +265,45 @@ def test_a_target_above_alpha_minus_1_has_no_nan() -> None:
     assert float(p.grad[0]) == 0
 
 
+class TestHardestOfTheLabelled:
+    """Places of the ignored label are none: shares, counts and means are of the others."""
+
+    SCORES = draw(9, 4, seed=31)
+    LABELS = numbers(0, 3, 1, 3, 2, 3, 0, 1, 2)
+
+    def entropies(self) -> Tensor:
+        labelled = self.LABELS != 3
+        return functional.cross_entropy(
+            self.SCORES[labelled], self.LABELS[labelled].long(), reduction="none"
+        )
+
+    @pytest.mark.parametrize(
+        ("share", "kept"),
+        [({"fraction": 0.5}, 3), ({"fraction": 1.0}, 6), ({"keep": 4}, 4), ({"keep": 8}, 6)],
+        ids=["half", "all", "4", "more than there are"],
+    )
+    def test_mean(self, share: dict[str, float], kept: int) -> None:
+        found = make("OHEMSoftmaxLoss", ignore_label=3, **share)(self.SCORES, self.LABELS)
+        torch.testing.assert_close(found, self.entropies().sort(descending=True)[0][:kept].mean())
+
+    def test_all_of_them_are_softmax_with_loss(self) -> None:
+        bottoms = self.SCORES, self.LABELS
+        every = make("OHEMSoftmaxLoss", fraction=1.0, ignore_label=3)(*bottoms)
+        torch.testing.assert_close(every, make("SoftmaxWithLoss", ignore_label=3)(*bottoms))
+
+    def test_none_labelled(self) -> None:
+        scores = self.SCORES.clone().requires_grad_()
+        loss = make("OHEMSoftmaxLoss", keep=2, ignore_label=3)(scores, torch.full((9,), 3.0))
+        loss.backward()
+        assert loss.item() == 0
+        assert scores.grad is not None
+        assert not scores.grad.any()
+
+    def test_no_examples_at_all(self) -> None:
+        assert make("OHEMLoss", keep=3)(torch.empty(0)).item() == 0
+        assert make("OHEMSoftmaxLoss", keep=3)(torch.empty(0, 4), torch.empty(0)).item() == 0
+
+
 @dataclass(frozen=True)
 class Documented:
     """The arguments that the prototxt in a docstring sets, and bottoms that fit it."""

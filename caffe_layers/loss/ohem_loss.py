@@ -10,7 +10,7 @@ from torch import Tensor
 from ..layer import Layer, Shape
 from ..precision import wide
 from ..registry import layer
-from ._hardest import check_share, hardest, kept_count
+from ._hardest import check_share, mean_of_hardest
 
 
 @layer("OHEMLoss", "ohem_loss_param")
@@ -72,4 +72,4 @@ class OHEMLoss(Layer):
         """Add the losses of each example and average the greatest."""
         rows = losses[0].shape[0] if self.per_item else 1
         total = torch.stack([wide(loss).reshape(rows, -1) for loss in losses]).sum(0)
-        return hardest(total, kept_count(self.keep, self.fraction, total.shape[1])).mean()
+        return mean_of_hardest(total, self.keep, self.fraction)

@@ -9,7 +9,7 @@ from ..layer import Layer, Shape
 from ..precision import wide
 from ..registry import layer
 from ..shapes import canonical_axis
-from ._hardest import check_share, hardest, kept_count
+from ._hardest import check_share, mean_of_hardest, mean_of_hardest_valid
 from ._labels import check_labels, check_places
 
 
@@ -30,8 +30,8 @@ class OHEMSoftmaxLoss(Layer):
         keep: how many places count; all, if there are fewer.
         fraction: instead of `keep`, the share of places that counts, above 0 to 1; at least one.
         axis: the axis of the classes; -1 is the last.
-        ignore_label: places with this label have loss 0: they are kept last, but are still
-            counted.
+        ignore_label: places with this label are none of the batch's: neither kept nor counted. Of
+            a batch that holds no others the loss is 0.
 
     Bottoms: scores [N, C, ...]; labels, class numbers as floats, one per place. Only the scores
         get a gradient.
@@ -79,7 +79,7 @@ class OHEMSoftmaxLoss(Layer):
             label = label.where(valid, 0)
         check_labels(label, x.shape[self.axis], self.error)
         losses = -torch.log_softmax(x, self.axis).gather(self.axis, label)
-        if valid is not None:
-            losses = losses.where(valid, 0)
-        flat = losses.flatten()
-        return hardest(flat, kept_count(self.keep, self.fraction, flat.shape[0])).mean()
+        if valid is None:
+            return mean_of_hardest(losses.flatten(), self.keep, self.fraction)
+        flat = losses.where(valid, 0).flatten()
+        return mean_of_hardest_valid(flat, valid, self.keep, self.fraction)
