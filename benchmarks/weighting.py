@@ -29,6 +29,7 @@ def main() -> None:
     parser.add_argument("--iterations", type=int, help="default 1000, quick 100")
     parser.add_argument("--seeds", type=int, help="default 3, quick 1")
     parser.add_argument("--only", nargs="*", metavar="NAME", help=f"of {', '.join(NAMES)}")
+    parser.add_argument("--fixes", nargs="*", default=[], help="legacy defects to mend in the net")
     parser.add_argument("--into", type=Path, default=Path("runs/weighting"))
     options = parser.parse_args()
     if options.overhead:
@@ -45,6 +46,7 @@ def main() -> None:
         seeds=seeds if options.seeds is None else options.seeds,
         into=options.into,
         quick=options.quick,
+        fixes=options.fixes,
     )
 
 

@@ -34,6 +34,8 @@ FLAGS = {
     "Uncertainty": "uncertainty",
     "DTP": "dtp",
     "DWA": "dwa:epoch=64",
+    "GLS": "gls",
+    "IMTL-L": "imtl-l",
     "BNG": "bng",
     "GradNorm": "gradnorm",
     "MGDA": "mgda",
@@ -67,7 +69,13 @@ class Run:
 
 
 def shoot_out(
-    names: Sequence[str], *, iterations: int, seeds: int, into: Path, quick: bool
+    names: Sequence[str],
+    *,
+    iterations: int,
+    seeds: int,
+    into: Path,
+    quick: bool,
+    fixes: Sequence[str] = (),
 ) -> None:
     """Train under every weighting, print the table, draw the curves.
 
@@ -75,7 +83,7 @@ def shoot_out(
     """
     into = into.resolve()
     into.mkdir(parents=True, exist_ok=True)
-    record = into / f"runs_{iterations}.jsonl"
+    record = into / f"{'_'.join(('runs', str(iterations), *fixes))}.jsonl"
     done = noted(record)
     order = [(seed, name) for seed in range(seeds) for name in names]
     left = [key for key in order if key not in done]
@@ -87,7 +95,7 @@ def shoot_out(
             expected = expected_minutes([name for _, name in left], iterations)
             print(f"expected to take {expected:.0f} minutes", flush=True)
         for seed, name in left:
-            run = done[seed, name] = trained(name, iterations, 2018 + seed)
+            run = done[seed, name] = trained(name, iterations, 2018 + seed, fixes=fixes)
             note(record, seed, name, run)
             shown = run.lost or ", ".join(f"{error:.1f}" for error in run.errors)
             print(f"  seed {seed} {name}: {shown}", flush=True)
@@ -143,7 +151,9 @@ def expected_minutes(names: Sequence[str], iterations: int) -> float:
     return (iterations * sum(each) + 30 * plain * len(names)) / 60
 
 
-def trained(name: str, iterations: int, seed: int, *, score: bool = True) -> Run:
+def trained(
+    name: str, iterations: int, seed: int, *, fixes: Sequence[str] = (), score: bool = True
+) -> Run:
     """One run from its random start to its errors on the test samples."""
     net = "solver" if name == LAYER else "solver_terms"
     text = Path(FOLDER, f"{net}.prototxt").read_text(encoding="utf-8")
@@ -172,7 +182,8 @@ def trained(name: str, iterations: int, seed: int, *, score: bool = True) -> Run
         if isinstance(event, Scored):
             run.errors = errors_of({o.name: o.values[0] for o in event.outputs})
 
-    trainer = load_trainer(settings, dialect=Dialect(fork="integral"), workers=0, observer=watch)
+    dialect = Dialect(fork="integral", fixes=fixes)
+    trainer = load_trainer(settings, dialect=dialect, workers=0, observer=watch)
     clock[0] = time.perf_counter()
     try:
         trainer.step(iterations)
@@ -204,7 +215,9 @@ def print_table(runs: Mapping[str, Sequence[Run]]) -> None:
             mean = [f"{statistics.mean(values):.1f}{spread}"] if values else []
             cells.append("; ".join(mean + lost[:1]))
         step = statistics.median(run.step for run in found)
-        cells += [f"{win_rate(name, runs):.0%}", f"{step:.3f}", f"{step / equal - 1:+.0%}"]
+        wins, over = win_rate(name, runs), step / equal - 1
+        cells.append("" if math.isnan(wins) else f"{wins:.0%}")
+        cells += [f"{step:.3f}", "" if math.isnan(over) else f"{over:+.0%}"]
         print(f"| {name} | " + " | ".join(cells) + " |")
     print()
 
