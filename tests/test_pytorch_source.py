@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 import textwrap
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -198,3 +200,172 @@ def test_lines_are_broken_as_formatters_do() -> None:
     long = f"x = call({'a' * 50}, {'b' * 50})"
     assert wrapped(long, 0) == ["x = call(", f"    {'a' * 50},", f"    {'b' * 50},", ")"]
     assert split_arguments('a, f(b, c), "d, e", [1, 2]') == ["a", "f(b, c)", '"d, e"', "[1, 2]"]
+
+
+# What a person would have written: nets said in a few lines, and what of their source must be so
+
+
+def layer(name: str, kind: str, bottoms: str, top: str = "", settings: str = "") -> str:
+    read = " ".join(f'bottom: "{bottom}"' for bottom in bottoms.split())
+    return f'layer {{ name: "{name}" type: "{kind}" {read} top: "{top or name}" {settings} }}\n'
+
+
+def conv(name: str, bottom: str, width: int, kernel: int, more: str = "", relu: bool = True) -> str:
+    pad = f"pad: {kernel // 2}" if kernel > 1 else ""
+    size = (
+        f'num_output: {width} kernel_size: {kernel} {pad} {more} weight_filler {{ type: "msra" }}'
+    )
+    made = layer(name, "Convolution", bottom, name, f"convolution_param {{ {size} }}")
+    return made + (layer(f"relu_{name}", "ReLU", name, name) if relu else "")
+
+
+def pool(name: str, bottom: str, settings: str = "kernel_size: 2 stride: 2") -> str:
+    return layer(name, "Pooling", bottom, name, f"pooling_param {{ {settings} }}")
+
+
+def net_of(*layers: str, shape: str = "dim: 2 dim: 3 dim: 16 dim: 16") -> str:
+    given = f"input_param {{ shape {{ {shape} }} }}"
+    return 'name: "net"\n' + layer("data", "Input", "", "data", given) + "".join(layers)
+
+
+def source_that_matches(text: str, folder: Path) -> Source:
+    source, made = source_in(text, folder)
+    assert max(pytorch.compared(made.net, source, made.inputs).values()) < 1e-9
+    assert max(map(len, source.text.splitlines())) <= 88
+    return source
+
+
+def separable(name: str, bottom: str, width: int, out: int) -> str:
+    return conv(f"{name}/dw", bottom, width, 3, f"group: {width}") + conv(
+        f"{name}/sep", f"{name}/dw", out, 1
+    )
+
+
+def test_a_depthwise_convolution_and_its_pointwise_one_are_one_class(tmp_path: Path) -> None:
+    widths = [6, 8, 8, 10, 10, 12, 14]
+    blocks, read = [conv("conv1", "data", 6, 3)], "conv1"
+    for i, (width, out) in enumerate(pairwise(widths)):
+        blocks.append(separable(f"conv{i + 2}", read, width, out))
+        read = f"conv{i + 2}/sep"
+    source = source_that_matches(net_of(*blocks), tmp_path)
+    assert "class DepthwiseSeparableConv(nn.Module):" in source.text
+    assert "DepthwiseSeparableConv(10, 12)" in source.text
+    assert "groups=channels" in source.text
+
+
+def stage(name: str, bottom: str, width: int, count: int) -> str:
+    names = [bottom, *(f"{name}_{i + 1}" for i in range(count))]
+    return "".join(conv(names[i + 1], names[i], width, 3) for i in range(count)) + pool(
+        f"pool{name}", names[-1]
+    )
+
+
+def test_convolutions_in_a_row_are_nn_sequential_and_no_class(tmp_path: Path) -> None:
+    stages = [("data", 4, 2), ("poolconv1", 6, 3), ("poolconv2", 8, 3), ("poolconv3", 8, 4)]
+    layers = [stage(f"conv{i + 1}", *given) for i, given in enumerate(stages)]
+    source = source_that_matches(net_of(*layers), tmp_path)
+    assert set(source.structures) == {"ConvReLU", "Net"}
+    assert "self.conv1 = nn.Sequential(ConvReLU(3, 4), ConvReLU(4, 4))" in source.text
+    assert "*(ConvReLU(8, 8) for _ in range(4))" in source.text
+
+
+def basic(name: str, bottom: str, width: int, project: bool) -> str:
+    short = f"{name}_branch1" if project else bottom
+    made = conv(short, bottom, width, 1, relu=False) if project else ""
+    made += conv(f"{name}_branch2a", bottom, width, 3)
+    made += conv(f"{name}_branch2b", f"{name}_branch2a", width, 3, relu=False)
+    made += layer(name, "Eltwise", f"{short} {name}_branch2b")
+    return made + layer(f"{name}_relu", "ReLU", name, name)
+
+
+def test_the_projected_block_is_called_so_and_not_the_other(tmp_path: Path) -> None:
+    blocks = [
+        basic("res2a", "data", 4, project=True),
+        basic("res2b", "res2a", 4, project=False),
+        basic("res3a", "res2b", 6, project=True),
+        basic("res3b", "res3a", 6, project=False),
+        basic("res4a", "res3b", 8, project=True),
+        basic("res4b", "res4a", 8, project=False),
+    ]
+    source = source_that_matches(net_of(*blocks), tmp_path)
+    assert (
+        "self.res3 = nn.Sequential(ProjectedResidualBlock(4, 6), ResidualBlock(6))" in source.text
+    )
+    plain = source.text.partition("class ResidualBlock")[2].partition("class ")[0]
+    assert "branch1" not in plain
+    assert '"""3 in the net: res2b, res3b, res4b."""' in source.text
+
+
+def fire(name: str, bottom: str, squeezed: int) -> str:
+    made = conv(f"{name}/squeeze", bottom, squeezed, 1)
+    made += conv(f"{name}/expand1x1", f"{name}/squeeze", 4 * squeezed, 1)
+    made += conv(f"{name}/expand3x3", f"{name}/squeeze", 3 * squeezed, 3)
+    return made + layer(f"{name}/concat", "Concat", f"{name}/expand1x1 {name}/expand3x3")
+
+
+def test_what_stands_before_the_branches_belongs_to_the_block_by_its_name(tmp_path: Path) -> None:
+    layers = [fire("fire2", "data", 2), fire("fire3", "fire2/concat", 3)]
+    layers += [fire("fire4", "fire3/concat", 3)]
+    source = source_that_matches(net_of(*layers), tmp_path)
+    assert "self.fire = nn.Sequential(Fire(3, 2), Fire(14, 3), Fire(21, 3))" in source.text
+
+
+def test_global_pooling_goes_straight_to_rows(tmp_path: Path) -> None:
+    classes = 'inner_product_param { num_output: 5 weight_filler { type: "xavier" } }'
+    text = net_of(
+        conv("conv1", "data", 4, 3),
+        pool("pool", "conv1", "pool: AVE global_pooling: true"),
+        layer("score", "InnerProduct", "pool", "score", classes),
+    )
+    source = source_that_matches(text, tmp_path)
+    assert ".mean((2, 3))" in source.text
+    assert "flatten" not in source.text
+
+
+def test_what_is_flattened_already_is_not_flattened_again(tmp_path: Path) -> None:
+    rows = 'inner_product_param { num_output: 768 weight_filler { type: "xavier" } }'
+    text = net_of(
+        layer("flat", "Flatten", "data"),
+        layer("code", "InnerProduct", "data", "code", rows),
+        layer("loss", "EuclideanLoss", "code flat"),
+    )
+    assert source_that_matches(text, tmp_path).text.count("flatten(1)") == 1
+
+
+def test_settings_that_are_torchs_own_are_left_out(tmp_path: Path) -> None:
+    text = net_of(
+        layer("norm", "LRN", "data", "norm", "lrn_param { local_size: 5 alpha: 1e-4 beta: 0.75 }"),
+        layer("bn", "BatchNorm", "norm", "bn", "batch_norm_param { eps: 1e-5 }"),
+    )
+    source = source_that_matches(text, tmp_path)
+    assert "F.local_response_norm(data, 5)" in source.text
+    assert "eps" not in source.text
+
+
+def test_a_name_is_used_again_once_what_it_held_is_read(tmp_path: Path) -> None:
+    text = net_of(
+        layer("a", "Split", "data", "a").replace("Split", "AbsVal"),
+        layer("b", "Eltwise", "a data", "b"),
+        layer("c", "Eltwise", "b a", "a2"),
+        layer("d", "Eltwise", "a2 b", "d"),
+    )
+    source = source_that_matches(text, tmp_path)
+    assert "_ =" not in source.text
+
+
+def test_lists_are_broken_item_by_item_and_long_calls_put_in_brackets() -> None:
+    pair = f'return {{"{"a" * 40}": {"a" * 20}, "b": {"b" * 20}}}'
+    assert wrapped(pair, 0)[1:3] == [f'    "{"a" * 40}": {"a" * 20},', f'    "b": {"b" * 20},']
+    long = f"{'a' * 50} = self.{'b' * 40}({'c' * 30})"
+    assert wrapped(long, 0) == [f"{'a' * 50} = (", f"    self.{'b' * 40}({'c' * 30})", ")"]
+
+
+@pytest.mark.parametrize("name", NETS)
+def test_the_gallery_is_formatted_and_clean_where_it_is_copied_to(
+    name: str, tmp_path: Path
+) -> None:
+    path = str(shutil.copy(GALLERY / f"{name}.py", tmp_path))
+    for command in (["format", "--check"], ["check", "--select", "E,F,I,B,UP,SIM,RET,C4"]):
+        run = ["ruff", *command, "--isolated", "--line-length", "88", path]
+        done = subprocess.run(run, capture_output=True, text=True, cwd=tmp_path, check=False)
+        assert done.returncode == 0, done.stdout

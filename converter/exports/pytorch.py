@@ -7,6 +7,7 @@ import importlib.util
 import json
 import math
 import sys
+import textwrap
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ from caffe_layers.normalization.batch_norm import BatchNorm
 from ..errors import ExportError
 from ..net import Net
 from ..replacing import replacing
+from .source.layout import WIDTH
 from .source.lower import program_of
 from .source.module_text import Source, source_of
 from .source.naming import identifier
@@ -106,21 +108,20 @@ def write_pytorch(
 
 
 def heading(net: Net, name: str, origin: str) -> str:
-    """The docstring of a source file: where it comes from, what it takes, how to load it."""
-    shapes = net.blob_shapes
-    takes = ", ".join(f"{blob} {list(shapes[blob])}" for blob in net.inputs)
-    lines = [
-        f"{net.net_name or 'The net'}, a Caffe net in PyTorch{f': {origin}' if origin else ''}.",
-        "",
-    ]
-    lines += [f"Inputs: {takes}.", "", "    from safetensors.torch import load_file", ""]
+    """The docstring of a source file: where it comes from, how to load it, what it takes."""
+    source = f", converted from {origin}" if origin else ", converted from Caffe"
+    lines = [f"{net.net_name or 'A Caffe net'} in PyTorch{source}.", ""]
+    lines += ["    from safetensors.torch import load_file", ""]
     lines += [
         "    net = {class_name}()",
         f'    net.load_state_dict(load_file("{name}.safetensors"))',
     ]
     if net.plan.phase == "TEST":
         lines += ["    net.eval()"]
-    return "\n".join(lines)
+    shapes = net.blob_shapes
+    takes = ", ".join(f"{blob} {list(shapes[blob])}" for blob in net.inputs)
+    told = textwrap.wrap(f"It takes {takes}.", WIDTH, break_long_words=False)
+    return "\n".join([*lines, "", *told])
 
 
 def state_of(net: Net, keys: Mapping[str, Stored]) -> dict[str, Tensor]:

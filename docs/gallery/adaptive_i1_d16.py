@@ -1,11 +1,13 @@
-"""adaptive_i1_d16, a Caffe net in PyTorch: train_val.prototxt.
-
-Inputs: crop_gt_joint_2d_scale [8, 32], aug_3d [8, 48], gt_joint_3d_mono_raw [8, 48], image [8, 3, 64, 64], bbx_x1_H36M [8, 1], bbx_y1_H36M [8, 1], bbx_x2_H36M [8, 1], bbx_y2_H36M [8, 1], image_index [8, 1].
+"""adaptive_i1_d16 in PyTorch, converted from train_val.prototxt.
 
     from safetensors.torch import load_file
 
     net = AdaptiveI1D16()
     net.load_state_dict(load_file("adaptive_i1_d16.safetensors"))
+
+It takes crop_gt_joint_2d_scale [8, 32], aug_3d [8, 48], gt_joint_3d_mono_raw [8, 48],
+image [8, 3, 64, 64], bbx_x1_H36M [8, 1], bbx_y1_H36M [8, 1], bbx_x2_H36M [8, 1],
+bbx_y2_H36M [8, 1], image_index [8, 1].
 """
 
 from __future__ import annotations
@@ -39,7 +41,7 @@ def euclidean_loss(a: Tensor, b: Tensor) -> Tensor:
 
 
 class BatchNormReLUConv(nn.Module):
-    """BatchNorm2d, then relu, then Conv2d: 48 in the net."""
+    """48 in the net, first residual_1_branch1_conv1."""
 
     def __init__(self, in_channels: int, out_channels: int, kernel_size: int) -> None:
         super().__init__()
@@ -53,7 +55,7 @@ class BatchNormReLUConv(nn.Module):
 
 
 class Bottleneck(nn.Module):
-    """15 in the net, first as `residual_2`."""
+    """15 in the net: residual_2, …, hourglass2_branch2_res1."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -68,7 +70,7 @@ class Bottleneck(nn.Module):
 
 
 class Integral(nn.Module):
-    """16 in the net, first as `integral`."""
+    """16 in the net, first integral."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -79,7 +81,7 @@ class Integral(nn.Module):
         self.z_cube_vec = DeepHumanModelIntegralZ()
         self.z_cube_vaue = DeepHumanModelIntegralVector(dim_lb=0.0, dim_ub=1.0)
 
-    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         x_cube_vaue = self.x_cube_vaue(self.x_cube_vec(x))
         y_cube_vaue = self.y_cube_vaue(self.y_cube_vec(x))
         z_cube_vaue = self.z_cube_vaue(self.z_cube_vec(x))
@@ -87,7 +89,7 @@ class Integral(nn.Module):
 
 
 class Hourglass(nn.Module):
-    """2 in the net, first as `hourglass1`."""
+    """2 in the net: hourglass1, hourglass2."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -301,4 +303,5 @@ LOSS_WEIGHTS = {"ada_loss_all": 1}
 
 def total_loss(outputs: dict[str, Tensor]) -> Tensor:
     """What training minimises: the weighted sum of the losses."""
-    return sum(outputs[top].sum() * weight for top, weight in LOSS_WEIGHTS.items())
+    losses = [weight * outputs[name].sum() for name, weight in LOSS_WEIGHTS.items()]
+    return torch.stack(losses).sum()

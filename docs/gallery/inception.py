@@ -1,12 +1,12 @@
-"""inception, a Caffe net in PyTorch: inception.prototxt.
-
-Inputs: data [1, 3, 32, 32].
+"""inception in PyTorch, converted from inception.prototxt.
 
     from safetensors.torch import load_file
 
     net = InceptionNet()
     net.load_state_dict(load_file("inception.safetensors"))
     net.eval()
+
+It takes data [1, 3, 32, 32].
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 
 class ConvReLU(nn.Module):
-    """Conv2d, then relu: 25 in the net."""
+    """25 in the net: conv1, inception_2a/1x1, …, inception_3b/pool_proj."""
 
     def __init__(self, in_channels: int, out_channels: int, kernel_size: int) -> None:
         super().__init__()
@@ -30,7 +30,7 @@ class ConvReLU(nn.Module):
 
 
 class Inception(nn.Module):
-    """4 in the net, first as `inception_2a`."""
+    """4 in the net: inception_2a, inception_2b, inception_3a, inception_3b."""
 
     def __init__(
         self, channels: int, conv_1x1_channels: int, conv_3x3_reduce_channels: int
@@ -55,20 +55,13 @@ class InceptionNet(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.conv1 = ConvReLU(3, 32, 3)
-        self.inception_2 = nn.Sequential(
-            Inception(32, conv_1x1_channels=16, conv_3x3_reduce_channels=24),
-            Inception(64, conv_1x1_channels=16, conv_3x3_reduce_channels=24),
-        )
-        self.inception_3 = nn.Sequential(
-            Inception(64, conv_1x1_channels=32, conv_3x3_reduce_channels=48),
-            Inception(128, conv_1x1_channels=32, conv_3x3_reduce_channels=48),
-        )
+        self.inception_2 = nn.Sequential(Inception(32, 16, 24), Inception(64, 16, 24))
+        self.inception_3 = nn.Sequential(Inception(64, 32, 48), Inception(128, 32, 48))
         self.drop = nn.Dropout(0.4)
         self.score = nn.Linear(128, 10)
 
     def forward(self, data: Tensor) -> Tensor:
         x = F.max_pool2d(self.conv1(data), 3, 2, ceil_mode=True)
         x = F.max_pool2d(self.inception_2(x), 3, 2, ceil_mode=True)
-        x = self.inception_3(x).mean((2, 3), keepdim=True)
-        x = self.score(self.drop(x).flatten(1))
-        return F.softmax(x, dim=1)
+        x = self.inception_3(x).mean((2, 3))
+        return F.softmax(self.score(self.drop(x)), dim=1)

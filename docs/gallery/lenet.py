@@ -1,12 +1,12 @@
-"""LeNet, a Caffe net in PyTorch: lenet.prototxt.
-
-Inputs: data [1, 1, 28, 28].
+"""LeNet in PyTorch, converted from lenet.prototxt.
 
     from safetensors.torch import load_file
 
     net = LeNet()
     net.load_state_dict(load_file("lenet.safetensors"))
     net.eval()
+
+It takes data [1, 1, 28, 28].
 """
 
 from __future__ import annotations

@@ -1,12 +1,12 @@
-"""residual, a Caffe net in PyTorch: residual.prototxt.
-
-Inputs: data [1, 3, 32, 32].
+"""residual in PyTorch, converted from residual.prototxt.
 
     from safetensors.torch import load_file
 
     net = Residual()
     net.load_state_dict(load_file("residual.safetensors"))
     net.eval()
+
+It takes data [1, 3, 32, 32].
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 
 class ConvBatchNormReLU(nn.Module):
-    """Conv2d, then BatchNorm2d, then relu: 19 in the net."""
+    """19 in the net: conv1, res2a_reduce, res2a_3x3, res2b_reduce, …, res4c_3x3."""
 
     def __init__(
         self, in_channels: int, out_channels: int, kernel_size: int, stride: int = 1
@@ -37,7 +37,7 @@ class ConvBatchNormReLU(nn.Module):
 
 
 class ConvBatchNorm(nn.Module):
-    """Conv2d, then BatchNorm2d: 12 in the net."""
+    """12 in the net: res2a_shortcut, res2a_expand, res2b_expand, …, res4c_expand."""
 
     def __init__(self, in_channels: int, out_channels: int, stride: int = 1) -> None:
         super().__init__()
@@ -49,7 +49,7 @@ class ConvBatchNorm(nn.Module):
 
 
 class Bottleneck(nn.Module):
-    """6 in the net, first as `res2b`."""
+    """6 in the net: res2b, res2c, res3b, res3c, res4b, res4c."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -63,7 +63,7 @@ class Bottleneck(nn.Module):
 
 
 class ProjectedBottleneck(nn.Module):
-    """3 in the net, first as `res2a`."""
+    """3 in the net: res2a, res3a, res4a."""
 
     def __init__(self, channels: int, stride: int = 1) -> None:
         super().__init__()
@@ -95,5 +95,5 @@ class Residual(nn.Module):
 
     def forward(self, data: Tensor) -> Tensor:
         x = self.res3(self.res2(self.conv1(data)))
-        x = self.res4(x).mean((2, 3), keepdim=True)
-        return F.softmax(self.score(x.flatten(1)), dim=1)
+        x = self.res4(x).mean((2, 3))
+        return F.softmax(self.score(x), dim=1)

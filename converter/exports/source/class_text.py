@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
 from .forward_text import Kind, Statement, forward_lines
 from .layout import wrapped
-from .naming import numbered, stem
+from .naming import chain_name, numbered, stem
 from .program import Op, Structure
 
 
@@ -52,23 +53,38 @@ def _statements(
     structure: Structure, names: Sequence[str], stateless: Mapping[str, bool]
 ) -> list[Statement]:
     """The body as statements: single ops, chains that become nn.Sequential, and loops."""
-    made: list[Statement] = []
+    spans: list[tuple[int, int, Kind]] = []
     position = 0
-    kind: Kind
     while position < len(structure.body):
-        stop = _mapped_until(structure, position, stateless)
-        kind = "mapped"
-        if stop - position < 3:
-            stop, kind = _chained_until(structure, position, names), "chain"
-        if stop - position < 2:
-            stop, kind = position + 1, "single"
-        attribute = names[position] if kind == "single" else stem(names[position])
-        taken = {statement.attribute for statement in made}
-        while attribute in taken or (kind != "single" and attribute in names[stop:]):
-            attribute = numbered(attribute)
-        made.append(Statement(position, stop, kind, attribute))
+        stop, kind = _span(structure, position, names, stateless)
+        spans.append((position, stop, kind))
         position = stop
+    made: list[Statement] = []
+    for start, stop, kind in spans:
+        attribute = names[start] if kind == "single" else stem(names[start])
+        if kind == "chain":
+            others = [
+                names[a] if its == "single" else stem(names[a])
+                for a, _, its in spans
+                if a != start and structure.body[a].call.form == "module"
+            ]
+            attribute = chain_name(names[start:stop], others)
+        taken = {statement.attribute for statement in made}
+        while attribute in taken:
+            attribute = numbered(attribute)
+        made.append(Statement(start, stop, kind, attribute))
     return made
+
+
+def _span(
+    structure: Structure, start: int, names: Sequence[str], stateless: Mapping[str, bool]
+) -> tuple[int, Kind]:
+    """Where the statement that begins here ends, and its kind."""
+    stop = _mapped_until(structure, start, stateless)
+    if stop - start > 2:
+        return stop, "mapped"
+    stop = _chained_until(structure, start, names)
+    return (stop, "chain") if stop - start > 1 else (start + 1, "single")
 
 
 def _chained_until(structure: Structure, start: int, names: Sequence[str]) -> int:
@@ -144,10 +160,14 @@ def _constructor(structure: Structure, statements: Sequence[Statement]) -> list[
 
 
 def _sequential(calls: Sequence[str]) -> str:
-    if len(calls) > 2 and len(set(calls)) == 1:
-        return f"nn.Sequential(*({calls[0]} for _ in range({len(calls)})))"
-    counted = _counted(calls)
-    return f"nn.Sequential({counted or ', '.join(calls)})"
+    return f"nn.Sequential({_counted(calls) or ', '.join(_grouped(calls))})"
+
+
+def _grouped(calls: Sequence[str]) -> Iterator[str]:
+    """Calls, three and more equal ones in a row said once."""
+    for call, run in groupby(calls):
+        count = len(list(run))
+        yield from [call] * count if count < 3 else [f"*({call} for _ in range({count}))"]
 
 
 def _counted(calls: Sequence[str]) -> str:
@@ -156,9 +176,10 @@ def _counted(calls: Sequence[str]) -> str:
     if len(calls) < 4 or len({len(part) for part in parts}) > 1:
         return ""
     columns = list(zip(*parts, strict=True))
-    (place, *others) = [i for i, texts in enumerate(columns) if len(set(texts)) > 1]
-    if others or place % 2 == 0:
+    places = [i for i, texts in enumerate(columns) if len(set(texts)) > 1]
+    if len(places) != 1 or places[0] % 2 == 0:
         return ""
+    place = places[0]
     numbers = [int(text) for text in columns[place]]
     step = numbers[1] - numbers[0]
     loop = range(numbers[0], numbers[-1] + step, step) if step > 0 else range(0)

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from .layout import wrapped
-from .naming import identifier, plural, stem
+from .naming import identifier, numbered, plural, stem
 from .program import Op, Ref, Structure
-from .repeats import common_start, name_words
 from .value_lists import joined_parts
+from .words import common_start, common_words, name_words
 
 _LONGEST_INSIDE, _DEEPEST_INSIDE, _MOST_NAMED = 50, 2, 4
 
@@ -40,7 +40,7 @@ class _Forward:
     names: Sequence[str]
     lines: list[str] = field(default_factory=list)
     said: dict[Ref, str] = field(default_factory=dict)
-    holders: dict[str, Ref] = field(default_factory=dict)
+    holders: dict[str, tuple[Ref, ...]] = field(default_factory=dict)
 
     def reads(self, ref: Ref) -> list[int]:
         """The ops that read a value, len(body) for the outputs."""
@@ -59,7 +59,7 @@ def forward_lines(
     arguments = [identifier(name, "input") for name in structure.inputs]
     for i, argument in enumerate(arguments):
         state.said[-1, i] = argument
-        state.holders[argument] = (-1, i)
+        state.holders[argument] = ((-1, i),)
     for place, statement in enumerate(statements):
         following = statements[place + 1] if place + 1 < len(statements) else None
         _say(state, statement, following)
@@ -74,7 +74,7 @@ def _returned(state: _Forward, names: Sequence[str] | None) -> tuple[str, str]:
     if names is None and len(texts) == 1:
         return texts[0], "Tensor"
     if names is None:
-        return ", ".join(texts), "tuple[Tensor, ...]"
+        return ", ".join(texts), f"tuple[{', '.join(['Tensor'] * len(texts))}]"
     pairs = ", ".join(f'"{name}": {text}' for name, text in zip(names, texts, strict=True))
     return f"{{{pairs}}}", "dict[str, Tensor]"
 
@@ -100,7 +100,7 @@ def _say(state: _Forward, statement: Statement, following: Statement | None) -> 
         name = _variable(state, ref, outputs[0], following)
         state.lines += wrapped(f"{name} = {text}", 8)
         state.said[ref] = name
-        state.holders[name] = ref
+        state.holders[name] = (ref,)
 
 
 def _can_stand_inside(
@@ -169,17 +169,17 @@ def _closed(text: str) -> str:
 def _say_parts(state: _Forward, op: int, outputs: Sequence[str], text: str) -> None:
     """Several outputs: each by its name if they are few, else a list."""
     if len(outputs) > _MOST_NAMED:
-        name = _free(state, plural(_common_stem(outputs)))
+        name = _free(state, plural(_common_stem(outputs)), op)
         state.lines += wrapped(f"{name} = {text}", 8)
         state.said |= {(op, i): f"{name}[{i}]" for i in range(len(outputs))}
-        state.holders[name] = (op, 0)
+        state.holders[name] = tuple((op, i) for i in range(len(outputs)))
         return
     names = []
     for i, output in enumerate(outputs):
         if state.reads((op, i)):
-            name = _free(state, identifier(output.partition("@")[0], "blob"))
+            name = _free(state, identifier(_own_name(state, output), "part"), op)
             state.said[op, i] = name
-            state.holders[name] = (op, i)
+            state.holders[name] = ((op, i),)
             names.append(name)
         else:
             names.append("_")
@@ -191,14 +191,16 @@ def _say_loop(state: _Forward, statement: Statement) -> None:
     source = state.structure.refs[statement.start][0][0]
     parts = state.said[source, 0].partition("[")[0]
     one = parts.removesuffix("s") if parts.endswith("s") else "part"
-    name = _free(state, f"{statement.attribute}_parts")
+    name = _free(state, f"{statement.attribute}_parts", statement.start)
     state.lines += wrapped(f"{name} = [self.{statement.attribute}({one}) for {one} in {parts}]", 8)
+    held: list[Ref] = []
     for k, position in enumerate(range(statement.start, statement.stop)):
         outputs = state.structure.body[position].outputs
+        held += [(position, i) for i in range(len(outputs))]
         for i in range(len(outputs)):
             inner = f"[{i}]" if len(outputs) > 1 else ""
             state.said[position, i] = f"{name}[{k}]{inner}"
-    state.holders[name] = (statement.start, 0)
+    state.holders[name] = tuple(held)
 
 
 def _common_stem(outputs: Sequence[str]) -> str:
@@ -209,17 +211,31 @@ def _common_stem(outputs: Sequence[str]) -> str:
 def _variable(state: _Forward, ref: Ref, output: str, following: Statement | None) -> str:
     """`x` for what only the next statement reads, if x is free; else the blob's own name."""
     after = max(state.reads(ref))
-    holder = state.holders.get("x")
-    idle = holder is None or max(state.reads(holder), default=-1) <= ref[0]
+    idle = not _is_held(state, "x", ref[0])
     if following is not None and after < following.stop and idle:
         return "x"
     if state.structure.is_whole:
-        return _free(state, identifier(output.partition("@")[0], "blob"))
-    return _free(state, state.names[ref[0]])
+        return _free(state, identifier(output.partition("@")[0], "blob"), ref[0])
+    return _free(state, state.names[ref[0]], ref[0])
 
 
-def _free(state: _Forward, name: str) -> str:
-    """The name, or one like it that holds nothing still to be read."""
-    while name in state.holders or name == "x":
-        name += "_"
+def _own_name(state: _Forward, output: str) -> str:
+    """What a blob is called: in a structure without the words that all its ops begin with."""
+    name = output.partition("@")[0]
+    if state.structure.is_whole:
+        return name
+    words, common = name_words(name), common_words(state.structure.body)
+    own = words[len(common) :] if words[: len(common)] == common else words
+    return "_".join(own) or name
+
+
+def _free(state: _Forward, name: str, since: int) -> str:
+    """The name, or the next like it, that holds nothing read after op `since`."""
+    while name == "x" or _is_held(state, name, since):
+        name = numbered(name)
     return name
+
+
+def _is_held(state: _Forward, name: str, since: int) -> bool:
+    held = state.holders.get(name, ())
+    return any(reader > since for ref in held for reader in state.reads(ref))

@@ -13,21 +13,29 @@ def wrapped(line: str, indent: int) -> list[str]:
         return [text]
     parts = _first_brackets(line) if line.startswith("def ") else _last_brackets(line)
     name, assigned, value = line.partition(" = ")
-    is_sum = _last_brackets(value) is None or _is_operation(value)
-    if assigned and is_sum and name.isidentifier() and len(value) + indent + 4 <= WIDTH:
-        return [" " * indent + f"{name} = (", " " * (indent + 4) + value, " " * indent + ")"]
+    if assigned and "(" not in name and _needs_brackets(value, parts, indent):
+        inside = wrapped(value, indent + 4)
+        return [" " * indent + f"{name} = (", *inside, " " * indent + ")"]
     if parts is None:
         return [text]
-    head, inside, tail = parts
-    body = " " * (indent + 4) + inside
-    items = split_arguments(inside)
-    sole = len(items) == 1
-    if len(body) <= WIDTH and not (sole and inside.endswith(",")):
+    head, inner, tail = parts
+    body = " " * (indent + 4) + inner
+    items = split_arguments(inner)
+    listed = head[-1] in "[{" and len(items) > 1 and " for " not in inner
+    if len(body) <= WIDTH and not listed and not (len(items) == 1 and inner.endswith(",")):
         middle = [body]
     else:
         lines = [wrapped(f"{item}{_comma(item, items)}", indent + 4) for item in items]
         middle = [each for lines_of_item in lines for each in lines_of_item]
     return [" " * indent + head, *middle, " " * indent + tail]
+
+
+def _needs_brackets(value: str, parts: tuple[str, str, str] | None, indent: int) -> bool:
+    """Whether an assigned value is put in brackets: an operation, or a call with a long name."""
+    if parts is not None and len(parts[0]) + indent > WIDTH:
+        return True
+    is_sum = _last_brackets(value) is None or _is_operation(value)
+    return is_sum and len(value) + indent + 4 <= WIDTH
 
 
 def split_arguments(text: str) -> list[str]:

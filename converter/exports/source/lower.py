@@ -15,6 +15,7 @@ from ...arguments import layer_arguments
 from ...fx_code import output_name
 from ...graph import Node
 from ...net import Net
+from .lighter import lighter
 from .program import Call, Op, Program, Stored, uses
 from .torch_calls import number, torch_call
 
@@ -42,7 +43,8 @@ def program_of(net: Net) -> Program:
             continue
         ops.append(_op(node, layer, [shapes[b] for b in node.bottoms], owners.get(node.key, "")))
     outputs = _outputs(net)
-    joined = _with_scales(ops, layers, set(outputs.values()))
+    kept = set(outputs.values())
+    joined = lighter(_with_scales(ops, layers, kept), kept)
     shared = {op.shares for op in joined if op.shares}
     pinned = tuple(replace(op, pinned=op.pinned or op.name in shared) for op in joined)
     return Program(

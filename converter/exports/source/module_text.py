@@ -41,8 +41,8 @@ def source_of(program: Program, heading: str) -> Source:
     keys = dict(_keys("", whole.body, texts[whole.name], texts))
     body = "\n\n\n".join("\n".join(_tidy(text.lines)) for text in texts.values())
     heading = heading.replace("{class_name}", whole.name)
-    text = "\n".join((*_top(heading, body, own), body, ""))
-    text += _ending(program)
+    ending = _ending(program)
+    text = "\n".join((*_top(heading, body + ending, own), body, "")) + ending
     return Source(text, whole.name, keys, {s.name: len(s.body) for s in (*structures, whole)})
 
 
@@ -125,5 +125,6 @@ def _ending(program: Program) -> str:
 
 def total_loss(outputs: dict[str, Tensor]) -> Tensor:
     """What training minimises: the weighted sum of the losses."""
-    return sum(outputs[top].sum() * weight for top, weight in LOSS_WEIGHTS.items())
+    losses = [weight * outputs[name].sum() for name, weight in LOSS_WEIGHTS.items()]
+    return torch.stack(losses).sum()
 '''

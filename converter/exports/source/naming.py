@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 
 from .program import Op
-from .repeats import common_words, name_words
+from .words import common_end, common_start, common_words, name_words
 
 _LONG = 20
 _BY_TARGET = (
@@ -38,11 +38,13 @@ def local_names(occurrences: Sequence[Sequence[Op]], *, whole: bool = False) -> 
     ops = occurrences[0]
     unit = not whole and len(ops) <= 3 and not any(op.parts for op in ops)
     words = [_own_words(i, occurrences, whole) for i in range(len(ops))]
+    if not whole:
+        words = _without_end(words, [op.call.form == "module" for op in ops])
     words = [w if whole or len("_".join(w)) <= _LONG else _last_words(w, words) for w in words]
     names: list[str] = []
     for op, own in zip(ops, words, strict=True):
         kind = _kind(op)
-        name = kind if not own or (unit and kind != "block") else identifier(own, kind)
+        name = kind if not own or unit else identifier(own, kind)
         while name in names:
             name = numbered(name)
         names.append(name)
@@ -50,16 +52,31 @@ def local_names(occurrences: Sequence[Sequence[Op]], *, whole: bool = False) -> 
 
 
 def _own_words(index: int, occurrences: Sequence[Sequence[Op]], whole: bool) -> list[str]:
-    """The words of an op's name behind what all of its occurrence begin with, counts left out."""
-    common = [0 if whole else len(common_words(ops)) for ops in occurrences]
-    own = [
-        name_words(ops[index].name)[count:] for count, ops in zip(common, occurrences, strict=True)
-    ]
+    """The words of an op's name that every occurrence has, without those of all its ops."""
+    lists = [name_words(ops[index].name) for ops in occurrences]
+    if whole:
+        return lists[0]
+    common = [common_words(ops) for ops in occurrences]
+    own = [_without(words, left_out) for words, left_out in zip(lists, common, strict=True)]
     first = own[0]
     if any(len(words) != len(first) for words in own):
-        return first
-    same = [w for i, w in enumerate(first) if all(words[i] == w for words in own)]
-    return same or first
+        return common_start(own) or common_end(own)
+    return [w for i, w in enumerate(first) if all(words[i] == w for words in own)]
+
+
+def _without(words: list[str], common: Sequence[str]) -> list[str]:
+    if words[: len(common)] == list(common):
+        return words[len(common) :]
+    return [word for word in words if word not in common]
+
+
+def _without_end(words: list[list[str]], counted: Sequence[bool]) -> list[list[str]]:
+    """Names without the words that those of all modules end with: `conv2d` of each."""
+    named = [w for w, is_module in zip(words, counted, strict=True) if is_module]
+    end = len(common_end(named)) if len(named) > 2 else 0
+    if not end or any(len(w) <= end for w in named):
+        return words
+    return [w[:-end] if m else w for w, m in zip(words, counted, strict=True)]
 
 
 def _last_words(words: list[str], others: Sequence[list[str]]) -> list[str]:
@@ -72,14 +89,35 @@ def _last_words(words: list[str], others: Sequence[list[str]]) -> list[str]:
 
 def _kind(op: Op) -> str:
     """What an op without a name of its own is called."""
-    found = next((name for start, name in _BY_TARGET if op.call.target.startswith(start)), None)
-    return found or ("conv" if 0 < len(op.parts) <= 3 else "block")
+    target = op.call.target
+    found = next((name for start, name in _BY_TARGET if target.startswith(start)), None)
+    if found or not op.parts:
+        return found or "block"
+    if len(op.parts) > 3 or any(part.parts for part in op.parts):
+        return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", target).lower()
+    kinds = [_kind(part) for part in op.parts]
+    return next((kind for kind in kinds if kind in ("conv", "linear")), "block")
 
 
 def stem(name: str) -> str:
     """A name without the number or letter that counts it: `res2` of `res2a`."""
     found = re.fullmatch(r"(.*?[^\W_])_?(\d+|(?<=\d)[a-z])", name)
     return found[1] if found else name
+
+
+def chain_name(names: Sequence[str], others: Sequence[str]) -> str:
+    """What nn.Sequential of things with one stem is called: the stem, `res1_to_3` if others are so.
+
+    Args:
+        names: of what is in it.
+        others: stems of what is beside it, and the names of what stands alone.
+    """
+    plain = stem(names[0])
+    if len(plain) == 1:
+        plain = "layers"
+    if plain not in others:
+        return plain
+    return f"{names[0]}_to_{names[-1].removeprefix(plain).strip('_')}"
 
 
 def plural(name: str) -> str:

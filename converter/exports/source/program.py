@@ -48,7 +48,8 @@ class Call:
     `target` of an expression has `{0}`, `{1}` for its inputs, or `{all}` for all of them.
     `fixed` arguments, as source text, are the same wherever the structure repeats. A layer of
     caffe_layers that has blobs makes them for `bottom_shapes`. A linear layer may `flatten` its
-    input first; inputs in `detached` get no gradient.
+    input first; inputs in `detached` get no gradient. A `depthwise` convolution has a group for
+    each channel.
     """
 
     form: Literal["module", "expression"]
@@ -59,12 +60,13 @@ class Call:
     bottom_shapes: tuple[tuple[int, ...], ...] = ()
     flatten: bool = False
     detached: tuple[int, ...] = ()
+    depthwise: bool = False
 
     @property
     def kind(self) -> tuple[Any, ...]:
         """What two calls have in common that may be one line of a repeated structure."""
         names = tuple(slot.name for slot in self.slots)
-        more = (self.bottom_shapes, self.flatten, self.detached)
+        more = (self.bottom_shapes, self.flatten, self.detached, self.depthwise)
         return (self.form, self.target, names, self.fixed, more)
 
 
@@ -95,6 +97,22 @@ class Program:
     outputs: dict[str, str]
     loss_weights: dict[str, float]
     left_out: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Ops `start` to `stop` of a sequence, what they read from outside and give to it."""
+
+    start: int
+    stop: int
+    inputs: tuple[str, ...]
+    refs: tuple[tuple[Ref, ...], ...]
+    outputs: tuple[Ref, ...]
+
+    @property
+    def length(self) -> int:
+        """How many ops."""
+        return self.stop - self.start
 
 
 @dataclass(frozen=True, slots=True)

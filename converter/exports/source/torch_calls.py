@@ -6,7 +6,9 @@ torch cannot say. `@in_torch("Type")` registers how a type is said.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -57,7 +59,8 @@ def size(values: Sequence[int]) -> Any:
 
 def number(value: float) -> str:
     """The shortest decimal that is this float32."""
-    return str(np.float32(value))
+    text = repr(float(str(np.float32(value))))
+    return re.sub(r"e([+-])0+", r"e\1", text).replace("e+", "e")
 
 
 @in_torch("Convolution")
@@ -75,7 +78,9 @@ def _convolution(layer: Any, key: str, shapes: Sequence[Shape]) -> Call | None:
         Slot("groups", layer.group, 1),
     )
     fixed = () if layer.bias_term else (("bias", "False"),)
-    return Call("module", f"nn.Conv{axes}d", slots, fixed, weights(key, layer))
+    depthwise = layer.group > 1 and layer.group == shapes[0][1] == layer.num_output
+    stored = weights(key, layer)
+    return Call("module", f"nn.Conv{axes}d", slots, fixed, stored, depthwise=depthwise)
 
 
 @in_torch("Deconvolution")
@@ -83,13 +88,7 @@ def _deconvolution(layer: Any, key: str, shapes: Sequence[Shape]) -> Call | None
     made = _convolution(layer, key, shapes)
     if made is None:
         return None
-    return Call(
-        "module",
-        made.target.replace("Conv", "ConvTranspose"),
-        made.slots,
-        made.fixed,
-        made.stored,
-    )
+    return replace(made, target=made.target.replace("Conv", "ConvTranspose"))
 
 
 @in_torch("InnerProduct")
@@ -110,7 +109,7 @@ def _batch_norm(layer: Any, key: str, shapes: Sequence[Shape]) -> Call | None:
     axes = len(shapes[0]) - 2
     if axes not in (1, 2, 3):
         return None
-    fixed = [("eps", number(layer.eps))] if layer.eps != 1e-5 else []
+    fixed = [("eps", number(layer.eps))] if number(layer.eps) != "1e-5" else []
     momentum = 1 - layer.moving_average_fraction
     fixed += [("momentum", f"{momentum:.6g}")] if momentum > 0 else []
     fixed += [("affine", "False")]
@@ -231,8 +230,10 @@ def _torch_pooled(length: int, kernel: int, pad: int, stride: int, *, ceil: bool
 def _lrn(layer: Any, key: str, shapes: Sequence[Shape]) -> Call | None:
     if layer.norm_region != "ACROSS_CHANNELS":
         return None
-    named = ", ".join(f"{name}={number(getattr(layer, name))}" for name in ("alpha", "beta", "k"))
-    return expression(f"F.local_response_norm({{0}}, {layer.local_size}, {named})")
+    defaults = {"alpha": "0.0001", "beta": "0.75", "k": "1.0"}
+    values = {name: number(getattr(layer, name)) for name in defaults}
+    told = [f"{name}={value}" for name, value in values.items() if value != defaults[name]]
+    return expression(f"F.local_response_norm({', '.join(['{0}', str(layer.local_size), *told])})")
 
 
 @in_torch("Dropout")
