@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
+import inspect
 import json
+import math
 import sys
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,17 @@ from hypothesis import strategies as st
 from torch import Tensor, distributed, multiprocessing, nn
 
 from caffe_layers.errors import LayerError
-from caffe_layers.weighting import CAGrad, CoV, GradNorm, Manual, NashMTL, PCGrad, Uncertainty
+from caffe_layers.weighting import (
+    GLS,
+    IMTLL,
+    CAGrad,
+    CoV,
+    GradNorm,
+    Manual,
+    NashMTL,
+    PCGrad,
+    Uncertainty,
+)
 from caffe_layers.weighting._simplex import frank_wolfe, shortest
 from caffe_layers.weighting.cagrad import worst_off
 from caffe_layers.weighting.nash_mtl import bargain
@@ -86,14 +98,21 @@ def test_the_gradient_is_the_weighted_one(name: str) -> None:
         torch.testing.assert_close(parameter.grad, gradient, rtol=1e-10, atol=1e-12)
 
 
-@pytest.mark.parametrize("coding", ["regression", "classification", "doubled", "positive"])
-def test_gradcheck_of_uncertainty(coding: Any) -> None:
-    made = Uncertainty(coding=coding, initial=0.3)
+LEARNING: dict[str, Any] = {
+    coding: lambda coding=coding: Uncertainty(coding=coding, initial=0.3)
+    for coding in ("regression", "classification", "doubled", "positive")
+} | {"IMTL-L": lambda: IMTLL(initial=0.3)}
+
+
+@pytest.mark.parametrize("case", LEARNING)
+def test_gradcheck_of_what_is_learnt(case: str) -> None:
+    made = LEARNING[case]()
     made.set_up(["a", "b"])
+    ((learnt, _),) = made.named_parameters()
 
     def total(losses: Tensor, s: Tensor) -> Tensor:
         arguments = ({"a": losses[0], "b": losses[1]},)
-        return torch.func.functional_call(made, {"log_variance": s}, arguments)
+        return torch.func.functional_call(made, {learnt: s}, arguments)
 
     start = torch.tensor([0.7, 3.0], dtype=torch.float64, requires_grad=True)
     s = torch.tensor([0.2, -1.1], dtype=torch.float64, requires_grad=True)
@@ -120,6 +139,89 @@ def test_perfect_predictions_leave_numbers(
         assert all(p.grad.isfinite().all() for p in net.parameters())
 
 
+ROWS = ((1.0, -2.0, 0.5, 3.0), (-0.5, 1.0, 2.0, 0.25), (4.0, 0.5, -1.0, 1.0))
+"""Gradients of three losses at four numbers."""
+Situation = tuple[tuple[float, ...], tuple[tuple[float, ...], ...]]
+HARD: dict[str, Situation] = {
+    "all losses 0": ((0.0, 0.0, 0.0), ROWS),
+    "a loss of 0": ((2.0, 0.0, 0.5), ROWS),
+    "nothing but 0": ((0.0, 0.0, 0.0), ((0.0,) * 4,) * 3),
+    "large losses": ((3e4, 1.0, 2e4), ROWS),
+    "small losses": ((1e-7, 1.0, 1e-6), ROWS),
+    "losses below 0": ((-2.0, 1.0, -0.5), ROWS),
+    "equal losses": ((0.7, 0.7, 0.7), ROWS),
+    "the same gradient": ((2.0, 1.0, 0.5), (ROWS[0],) * 3),
+    "gradients of opposite signs": ((2.0, 0.5), (ROWS[0], tuple(-x for x in ROWS[0]))),
+    "gradients of very unlike lengths": ((2.0, 0.5), (ROWS[0], tuple(1e-3 * x for x in ROWS[1]))),
+    "no gradient": ((2.0, 1.0, 0.5), ((0.0,) * 4,) * 3),
+    "one loss without gradient": ((2.0, 1.0, 0.5), (ROWS[0], (0.0,) * 4, ROWS[2])),
+    "one loss": ((2.0,), ROWS[:1]),
+    "one loss of 0": ((0.0,), ((0.0,) * 4,)),
+}
+HARDER: dict[str, Situation] = {
+    "losses of 1e30": ((1e30, 1.0, 3e29), ROWS),
+    "losses and gradients of 1e30": (
+        (1e30, 2e30, 1e30),
+        tuple(tuple(1e30 * x for x in row) for row in ROWS),
+    ),
+    "losses of 1e-30": ((1e-30, 1.0, 3e-29), ROWS),
+    "losses and gradients of 1e-30": (
+        (1e-30, 2e-30, 1e-30),
+        tuple(tuple(1e-30 * x for x in row) for row in ROWS),
+    ),
+}
+"""Out of the range of float16."""
+
+
+def hard_steps(made: Weighting, case: Situation, dtype: torch.dtype) -> None:
+    """Three steps with the losses falling, each total and gradient a number."""
+    values, rows = case
+    for step in range(3):
+        place = torch.zeros(4, dtype=dtype, requires_grad=True)
+        shared, matrix = place * 1.0, torch.tensor(rows, dtype=dtype)
+        levels = torch.tensor(values, dtype=dtype) * 0.5**step
+        losses = {f"l{i}": matrix[i] @ shared + level for i, level in enumerate(levels)}
+        residuals = {name: matrix[i : i + 1] for i, name in enumerate(losses)}
+        total = made(losses, shared=shared, residuals=residuals)
+        total.backward()
+        assert total.isfinite()
+        assert all(math.isfinite(value) for value in made.weights.values())
+        assert bool(place.grad.isfinite().all())
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("case", HARD)
+@pytest.mark.parametrize("name", NAMES)
+def test_hard_situations_leave_numbers(name: str, case: str, dtype: torch.dtype) -> None:
+    hard_steps(find(name)(), HARD[case], dtype)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("case", HARDER)
+@pytest.mark.parametrize("name", NAMES)
+def test_the_range_of_float32_leaves_numbers(name: str, case: str, dtype: torch.dtype) -> None:
+    hard_steps(find(name)(), HARDER[case], dtype)
+
+
+@pytest.mark.parametrize("constant", [False, True], ids=["of another blob", "a constant"])
+@pytest.mark.parametrize("name", NAMES)
+def test_a_loss_that_does_not_depend_on_the_shared_blob(name: str, constant: bool) -> None:
+    """It still counts, and what it depends on still learns."""
+    made = find(name)()
+    place, other = (torch.ones(4, dtype=torch.float64, requires_grad=True) for _ in range(2))
+    rows = torch.tensor(ROWS, dtype=torch.float64)
+    for _ in range(3):
+        shared = place * 1.0
+        apart = torch.tensor(0.5, dtype=torch.float64) if constant else other.square().sum()
+        losses = {"l0": rows[0] @ shared, "l1": apart, "l2": (rows[2] @ shared).square()}
+        residuals = {loss: value.detach() for loss, value in losses.items()}
+        total = made(losses, shared=shared, residuals=residuals)
+        assert total.isfinite()
+        total.backward()
+        assert bool(place.grad.isfinite().all())
+        assert constant or bool(other.grad.isfinite().all())
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_a_loss_beyond_half_precision(name: str) -> None:
     made, net = find(name)(), Heads(torch.float16)
@@ -128,6 +230,42 @@ def test_a_loss_beyond_half_precision(name: str) -> None:
     total = made(**found)
     assert total.dtype == torch.float32
     assert all(value == value for value in made.weights.values())
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.lists(st.floats(1e-6, 1e6), min_size=1, max_size=5), st.floats(1e-4, 1e4))
+def test_geometric_mean_by_its_definition(values: list[float], unit: float) -> None:
+    """Total and gradient are the geometric mean's; another unit of one loss scales both."""
+    losses = torch.tensor(values, dtype=torch.float64, requires_grad=True)
+    total = GLS()({str(i): loss for i, loss in enumerate(losses)})
+    (found,) = torch.autograd.grad(total, losses)
+    mean = losses.log().mean().exp()
+    (wanted,) = torch.autograd.grad(mean, losses)
+    torch.testing.assert_close(total, mean, rtol=1e-12, atol=0)
+    torch.testing.assert_close(found, wanted, rtol=1e-12, atol=0)
+    scaled = GLS()({str(i): loss * (unit if i == 0 else 1) for i, loss in enumerate(losses)})
+    torch.testing.assert_close(scaled, total * unit ** (1 / len(values)), rtol=1e-12, atol=0)
+
+
+def test_geometric_mean_without_a_loss_of_0() -> None:
+    made = GLS()
+    total = made({"a": torch.tensor(2.0), "b": torch.tensor(0.0), "c": torch.tensor(8.0)})
+    assert total.item() == pytest.approx(4)
+    assert made.weights == pytest.approx({"a": 1.0, "b": 0.0, "c": 0.25})
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.lists(st.floats(1e-3, 1e3), min_size=1, max_size=4))
+def test_imtl_l_comes_to_rest_where_all_losses_count_1(values: list[float]) -> None:
+    made = IMTLL()
+    losses = {str(i): torch.tensor(value, dtype=torch.float64) for i, value in enumerate(values)}
+    made.set_up(list(losses))
+    made.log_scale.data = -torch.tensor(values, dtype=torch.float64).log()
+    made(losses).backward()
+    assert made.log_scale.grad.abs().max().item() < 1e-12
+    assert [made.weights[n] * loss.item() for n, loss in losses.items()] == pytest.approx(
+        [1.0] * len(values)
+    )
 
 
 SERIES = st.lists(st.tuples(*[st.floats(0.01, 100) for _ in range(3)]), min_size=3, max_size=12)
@@ -298,6 +436,52 @@ def test_gradients_are_scaled_on_their_way_only() -> None:
 def test_what_is_wrong_is_said(call: Any, message: str) -> None:
     with pytest.raises(LayerError, match=message):
         call()
+
+
+REFUSED: dict[str, list[dict[str, Any]]] = {
+    "CoV": [{"timing": "late"}, {"of": "losses"}, {"spread": "wide"}, {"decay": -0.1}],
+    "CAGrad": [{"c": -1.0}],
+    "DWA": [{"epoch": 0}, {"temperature": 0.0}],
+    "DynamicTaskPrioritization": [
+        *({"gamma": -1.0}, {"alpha": 0.0}, {"alpha": 1.5}),
+        *({"indicator": "luck"}, {"least": 0.0}, {"most": 1.1}),
+    ],
+    "GradNorm": [
+        *({"rule": "lbfgs"}, {"reduction": "max"}, {"solve": "open"}),
+        *({"alpha": -1.0}, {"lr": -1.0}, {"sum": 0.0}),
+    ],
+    "IMTLL": [{"lr_mult": -1.0}],
+    "MGDA": [
+        *({"solve": "roughly"}, {"normalisation": "l1"}),
+        *({"iterations": 0}, {"tolerance": -1.0}),
+    ],
+    "NashMTL": [{"max_norm": -1.0}, {"iterations": 0}],
+    "Uncertainty": [{"coding": "none"}, {"lr_mult": -1.0}],
+}
+"""Options out of their range."""
+
+
+@pytest.mark.parametrize(
+    ("name", "options"), [(name, one) for name, several in REFUSED.items() for one in several]
+)
+def test_options_out_of_range_are_refused(name: str, options: dict[str, Any]) -> None:
+    (option,) = options
+    with pytest.raises(LayerError, match=rf"^weighting {name}: .*\b{option}\b"):
+        find(name)(**options)
+
+
+def test_every_option_with_a_range_is_refused_out_of_it() -> None:
+    """Words, rates and counts all; what is left takes any value."""
+    free = {"inverse", "initial", "values", "halved", "rescale", "by_norm"}
+    taken = {
+        (name, option)
+        for name, cls in registered().items()
+        for option in inspect.signature(cls).parameters
+        if option not in free and (name, option) != ("AlignedMTL", "sum")
+    }
+    assert taken == {
+        (name, option) for name, several in REFUSED.items() for one in several for option in one
+    }
 
 
 def test_other_losses_than_before() -> None:

@@ -34,8 +34,7 @@ class CAGrad(GradientWeighting):
 
     def __init__(self, *, c: float = 0.4, rescale: bool = False) -> None:
         super().__init__()
-        if c < 0:
-            raise self.error(f"c is 0 or above, not {c:g}")
+        self.check_least(0, c=c)
         self.c, self.rescale = c, rescale
 
     def compare(self, products: Tensor, values: Tensor) -> Tensor:

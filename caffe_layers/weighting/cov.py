@@ -7,9 +7,12 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from ..choices import check_choice
 from .registry import weighting
 from .weighting import ValueWeighting
 
+Timing = Literal["official", "paper"]
+Of = Literal["ratio", "loss"]
 _FLOOR = 1e-8
 """Added to each variance, as in the official code: constant losses share alike."""
 
@@ -28,9 +31,9 @@ class CoV(ValueWeighting):
             first two steps share alike; "paper": they include the step itself.
         of: "ratio" is ℓ_t, the paper's choice; "loss" takes σ/μ of the losses themselves.
         inverse: 1/c_i in place of c_i. With `of` these are the four variants of section 4.3.
-        decay: weight of the old mean at each step, in [0, 1), for a moving window: 0.99 reaches
-            back about 100 steps. None: all steps count alike. (The official code takes 1.0, its
-            own default with --mean_sort decay, which freezes the means at the first step.)
+        decay: weight of the old mean at each step, 0 to 1, for a moving window: 0.99 reaches back
+            about 100 steps. None: all steps count alike. 1, the official code's own default with
+            --mean_sort decay, freezes the means at the first step.
         spread: what `decay` does to the variance: "official" divides the undecayed sum of squares
             by the number of steps, "paper" lets it decay with the means.
 
@@ -45,13 +48,16 @@ class CoV(ValueWeighting):
     def __init__(
         self,
         *,
-        timing: Literal["official", "paper"] = "official",
-        of: Literal["ratio", "loss"] = "ratio",
+        timing: Timing = "official",
+        of: Of = "ratio",
         inverse: bool = False,
         decay: float | None = None,
-        spread: Literal["official", "paper"] = "official",
+        spread: Timing = "official",
     ) -> None:
         super().__init__()
+        check_choice(self.error, "timing", timing, Timing)
+        check_choice(self.error, "of", of, Of)
+        check_choice(self.error, "spread", spread, Timing)
         if decay is not None and not 0 <= decay <= 1:
             raise self.error(f"decay is the weight of the old mean, 0 to 1, not {decay:g}")
         self.timing, self.of, self.inverse = timing, of, inverse

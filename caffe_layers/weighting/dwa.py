@@ -18,9 +18,9 @@ class DWA(ValueWeighting):
     In a solver file: `weighting { type: "DWA" epoch: 100 }`. Python: `DWA(epoch=100)(losses)`.
 
     Args:
-        temperature: T; large: equal weights.
-        epoch: calls that make an epoch. A solver knows no epochs: the number of training samples
-            over the batch size is one.
+        temperature: T, above 0; large: equal weights.
+        epoch: calls that make an epoch, 1 or more. A solver knows no epochs: the number of
+            training samples over the batch size is one.
 
     Source: Liu, Johns, Davison, End-to-End Multi-Task Learning with Attention, CVPR 2019, eq. 7.
 

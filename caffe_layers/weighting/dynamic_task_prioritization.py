@@ -8,8 +8,11 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from ..choices import check_choice
 from .registry import weighting
 from .weighting import ValueWeighting
+
+Indicator = Literal["progress", "likelihood"]
 
 
 @weighting("DynamicTaskPrioritization", "dtp")
@@ -25,9 +28,10 @@ class DynamicTaskPrioritization(ValueWeighting):
     Python: `weighting.perform({"digits": accuracy})`, then `weighting(losses)`.
 
     Args:
-        gamma: γ, how much easy tasks are played down.
+        gamma: γ, 0 or more: how much easy tasks are played down.
         alpha: α in (0, 1], the weight of the newest indicator.
-        least, most: κ̄ is kept within these, so that weights stay finite and do not end.
+        least, most: κ̄ is kept within these, above 0 and at most 1, so that weights stay finite
+            and do not end.
         indicator: of losses whose performance nobody tells: "progress" is 1 - L/L(0), the share of
             the first loss that is gone; "likelihood" is exp(-L), for cross-entropies the
             (geometric) mean probability of the right class.
@@ -43,9 +47,13 @@ class DynamicTaskPrioritization(ValueWeighting):
         alpha: float = 0.7,
         least: float = 0.1,
         most: float = 0.99,
-        indicator: Literal["progress", "likelihood"] = "progress",
+        indicator: Indicator = "progress",
     ) -> None:
         super().__init__()
+        check_choice(self.error, "indicator", indicator, Indicator)
+        self.check_least(0, gamma=gamma)
+        if not 0 < alpha <= 1:
+            raise self.error(f"alpha is above 0 and at most 1, not {alpha:g}")
         if not 0 < least <= most <= 1:
             raise self.error(f"0 < least <= most <= 1 is wanted, found {least:g} and {most:g}")
         self.gamma, self.alpha, self.least, self.most = gamma, alpha, least, most

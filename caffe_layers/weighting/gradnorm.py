@@ -7,9 +7,13 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from ..choices import check_choice
 from .registry import weighting
 from .weighting import GradientWeighting
 
+Rule = Literal["adam", "sgd"]
+Reduction = Literal["sum", "mean"]
+Solve = Literal["step", "closed"]
 _BETAS, _EPS = (0.9, 0.999), 1e-8
 
 
@@ -27,12 +31,13 @@ class GradNorm(GradientWeighting):
     layer: `shared=[layer.weight]`.
 
     Args:
-        alpha: α, how much slower losses are favoured: the paper has 1.5 for NYUv2, 0.12 for its
-            toy example.
-        lr: rate of the weights.
+        alpha: α, 0 or more: how much slower losses are favoured; the paper has 1.5 for NYUv2,
+            0.12 for its toy example.
+        lr: rate of the weights, 0 or more.
         rule: "adam" (in the official CoV baselines) or "sgd".
         reduction: of the absolute differences: "sum" is the paper's, "mean" that of most codes.
-        sum: what the weights add up to; the number of losses if not given. Weights start equal.
+        sum: what the weights add up to, above 0; the number of losses if not given. Weights
+            start equal.
         solve: "step" moves the weights as said; "closed" takes w_i ∝ (L_i/L_i(0))^α / ‖∇L_i‖ at
             once, equation 9 of the CoV paper. For α = 1 that makes the differences 0; for other
             α (but 0) it does not quite.
@@ -49,12 +54,18 @@ class GradNorm(GradientWeighting):
         *,
         alpha: float = 1.5,
         lr: float = 0.025,
-        rule: Literal["adam", "sgd"] = "adam",
-        reduction: Literal["sum", "mean"] = "sum",
+        rule: Rule = "adam",
+        reduction: Reduction = "sum",
         sum: float | None = None,
-        solve: Literal["step", "closed"] = "step",
+        solve: Solve = "step",
     ) -> None:
         super().__init__()
+        check_choice(self.error, "rule", rule, Rule)
+        check_choice(self.error, "reduction", reduction, Reduction)
+        check_choice(self.error, "solve", solve, Solve)
+        self.check_least(0, alpha=alpha, lr=lr)
+        if sum is not None and not sum > 0:
+            raise self.error(f"sum is above 0, not {sum:g}")
         self.alpha, self.lr, self.rule, self.reduction = alpha, lr, rule, reduction
         self.sum, self.solve = sum, solve
 

@@ -21,7 +21,7 @@ class IMTLL(ValueWeighting):
 
     Args:
         initial: s at the start.
-        lr_mult: times the solver's rate, for s.
+        lr_mult: times the solver's rate, for s; 0 or more.
 
     Learnable: log_scale [n].
 
@@ -34,6 +34,7 @@ class IMTLL(ValueWeighting):
 
     def __init__(self, *, initial: float = 0.0, lr_mult: float = 1.0) -> None:
         super().__init__()
+        self.check_least(0, lr_mult=lr_mult)
         self.initial, self.lr_mult = initial, lr_mult
 
     def setup(self, count: int) -> None:

@@ -7,9 +7,13 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from ..choices import check_choice
 from ._simplex import frank_wolfe, shortest
 from .registry import weighting
 from .weighting import GradientWeighting
+
+Solve = Literal["exact", "frank_wolfe"]
+Normalisation = Literal["none", "l2", "loss", "loss+"]
 
 
 @weighting("MGDA", "mgda-ub")
@@ -29,8 +33,8 @@ class MGDA(GradientWeighting):
             "frank_wolfe" is the paper's algorithm 2.
         normalisation: what gradients are divided by before: "none"; "l2" their norms; "loss" the
             losses; "loss+" both. The weights then multiply the losses as they are.
-        iterations: of Frank-Wolfe, at most.
-        tolerance: of Frank-Wolfe: it ends at a step below this.
+        iterations: of Frank-Wolfe, at most; 1 or more.
+        tolerance: of Frank-Wolfe: it ends at a step below this, 0 or more.
 
     Source: Sener, Koltun, Multi-Task Learning as Multi-Objective Optimization, NeurIPS 2018;
     Désidéri 2012; Wolfe 1976.
@@ -43,12 +47,16 @@ class MGDA(GradientWeighting):
     def __init__(
         self,
         *,
-        solve: Literal["exact", "frank_wolfe"] = "exact",
-        normalisation: Literal["none", "l2", "loss", "loss+"] = "none",
+        solve: Solve = "exact",
+        normalisation: Normalisation = "none",
         iterations: int = 250,
         tolerance: float = 1e-5,
     ) -> None:
         super().__init__()
+        check_choice(self.error, "solve", solve, Solve)
+        check_choice(self.error, "normalisation", normalisation, Normalisation)
+        self.check_least(1, iterations=iterations)
+        self.check_least(0, tolerance=tolerance)
         self.solve, self.normalisation = solve, normalisation
         self.iterations, self.tolerance = iterations, tolerance
 

@@ -8,6 +8,9 @@ from torch import Tensor
 from .registry import weighting
 from .weighting import GradientWeighting
 
+_LEAST = 1e-6
+"""Of the eigenvalues of the gradients' cosines."""
+
 
 @weighting("NashMTL", "nash")
 class NashMTL(GradientWeighting):
@@ -19,20 +22,23 @@ class NashMTL(GradientWeighting):
 
     Args:
         max_norm: the shared gradient Σ w_i·g_i is shortened to this length; 0: never.
-        iterations: of Newton's method, at most.
+        iterations: of Newton's method, at most; 1 or more.
 
     Source: Navon et al., Multi-Task Learning as a Bargaining Game, ICML 2022, claim 3.1.
 
     Deviations: w is the minimum of the convex ½·wᵀGw - Σ log w_i, found by Newton's method to
     rounding. The official code (and torchjd's, adapted from it) divides G by its norm, which
     scales w by the root of it, and goes through a series of linearised problems that it ends at
-    1e-3, from where the last step ended: its weights depend on the steps before. Linearly
-    dependent gradients get the least addition to the diagonal that makes w finite. A loss without
-    a gradient takes no part and has weight 0, where the formula gives infinity.
+    1e-3, from where the last step ended: its weights depend on the steps before. Gradients
+    that are linearly dependent, such as two that point against each other, have no bargain: an
+    addition to the diagonal of their cosines then keeps its eigenvalues above 1e-6, and w below
+    √n·1e3 / ‖g_i‖. A loss without a gradient has weight 0, where the formula gives infinity.
     """
 
     def __init__(self, *, max_norm: float = 1.0, iterations: int = 100) -> None:
         super().__init__()
+        self.check_least(0, max_norm=max_norm)
+        self.check_least(1, iterations=iterations)
         self.max_norm, self.iterations = max_norm, iterations
 
     def compare(self, products: Tensor, values: Tensor) -> Tensor:
@@ -54,7 +60,8 @@ def bargain(products: Tensor, iterations: int = 100) -> Tensor:
     """w > 0 with products·w = 1/w, by damped Newton steps; lengths may differ by any factor."""
     lengths = products.diagonal().sqrt()
     system = products / torch.outer(lengths, lengths)
-    system = system + 1e-12 * torch.eye(len(products), dtype=products.dtype)
+    ridge = (_LEAST - torch.linalg.eigvalsh(system)[0]).clamp(min=0)
+    system = system + ridge * torch.eye(len(products), dtype=products.dtype)
     weights = torch.ones_like(lengths)
     for _ in range(iterations):
         slope = system @ weights - 1 / weights

@@ -35,7 +35,7 @@ class Uncertainty(ValueWeighting):
     Args:
         coding: one for all losses, or one by loss ("regression" where a loss is not named).
         initial: s at the start.
-        lr_mult: times the solver's rate, for s.
+        lr_mult: times the solver's rate, for s; 0 or more.
 
     Learnable: log_variance [n].
 
@@ -55,6 +55,7 @@ class Uncertainty(ValueWeighting):
         lr_mult: float = 1.0,
     ) -> None:
         super().__init__()
+        self.check_least(0, lr_mult=lr_mult)
         self.coding, self.initial, self.lr_mult = coding, initial, lr_mult
         wanted = [coding] if isinstance(coding, str) else list(coding.values())
         for name in wanted:

@@ -128,6 +128,16 @@ class Weighting(nn.Module, ABC):
         """The total of the losses [n] under the last weights, held constant."""
         return (self.last_weights.to(losses.dtype) * losses).sum()
 
+    def check_least(self, least: float, **options: float) -> None:
+        """Refuse options below `least`, by name.
+
+        Raises:
+            LayerError: one is below, or not a number.
+        """
+        for name, value in options.items():
+            if not value >= least:
+                raise self.error(f"{name} is {least:g} or above, not {value:g}")
+
     def error(self, message: str) -> LayerError:
         """A LayerError that names this weighting."""
         return LayerError(f"weighting {self.weighting_type}: {message}")
