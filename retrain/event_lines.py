@@ -73,7 +73,10 @@ class EventLines:
                 smoothed_loss=_json(shown.smoothed_loss),
                 rate=event.rate,
                 outputs=_outputs(shown.outputs),
-                adaptive_weights={k: dict(v) for k, v in shown.adaptive_weights.items()},
+                adaptive_weights={
+                    layer: {bottom: _json(weight) for bottom, weight in weights.items()}
+                    for layer, weights in shown.adaptive_weights.items()
+                },
                 seconds=shown.seconds,
                 iterations_per_second=shown.iterations / shown.seconds if shown.seconds else 0.0,
             )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Mapping, Sequence
 from itertools import groupby
 from typing import Any
@@ -21,7 +22,7 @@ from .events import Caution, Note, Observer
 from .feeding import Pass
 from .loop import Trainer
 from .solvers.solver import Solver
-from .weighting_choice import WeightingChoice, choice_in
+from .weighting_choice import BLOCK, WeightingChoice, choice_in
 from .weighting_places import SharedBlob, WeighedTop, shared_blob, weighed_tops
 
 _SOURCE = "net.cpp:273"
@@ -36,6 +37,11 @@ def weighed_as_asked(trainer: Trainer, *, compiled: bool = False) -> Trainer:
     choice = choice_in(trainer.settings)
     if choice is not None:
         weigh_losses(trainer, choice, compiled=compiled)
+    for item in trainer.settings.record.unknown:
+        if item.name != BLOCK and difflib.get_close_matches(item.name, [BLOCK], cutoff=0.75):
+            where = f"{item.where}: " if item.where else ""
+            text = f"{where}'{item.name}' is not read. Did you mean '{BLOCK} {{ … }}'?"
+            trainer.observer(Caution(text))
     return trainer
 
 
@@ -58,17 +64,20 @@ def weigh_losses(trainer: Trainer, choice: WeightingChoice, *, compiled: bool = 
     tops = weighed_tops(net, choice.losses, where)
     known = {"values": {top.name: top.loss_weight for top in tops}}
     module = choice.make(known)
-    place = None
-    if module.needs_shared:
-        if compiled:
-            raise SolverError(
-                f"{where}: {module.weighting_type} compares gradients inside the net, which a "
-                "compiled net does not give: leave out --compile"
-            )
-        place = shared_blob(net, tops, choice.shared, where)
+    _check_by_loss(tops, choice)
+    _check_indicators(net, tops, choice)
     if module.needs_residuals:
         _check_residuals(module, tops, where)
-    _check_indicators(net, tops, choice)
+    if compiled and module.needs_shared:
+        raise SolverError(
+            f"{where}: {module.weighting_type} compares gradients inside the net, which a "
+            "compiled net does not give: leave out --compile"
+        )
+    if choice.shared and not module.needs_shared:
+        raise SolverError(
+            f"{where}: {module.weighting_type} compares no gradients: leave out shared"
+        )
+    place = shared_blob(net, tops, choice.shared, where) if module.needs_shared else None
     weighed = WeighedLosses(module, net, tops, place, choice.indicators, trainer)
     for top in tops:
         net.loss_weights.setdefault(top.name, 1.0)
@@ -238,6 +247,18 @@ def _check_residuals(module: Weighting, tops: Sequence[WeighedTop], where: str) 
                 f"{where}: {module.weighting_type} weighs EuclideanLosses; "
                 f"'{top.name}' is of {top.node.label}"
             )
+
+
+def _check_by_loss(tops: Sequence[WeighedTop], choice: WeightingChoice) -> None:
+    known = [top.name for top in tops]
+    for option, value in choice.options.items():
+        for loss in value if isinstance(value, dict) else ():
+            if loss not in known:
+                there = ", ".join(f"'{name}'" for name in known)
+                raise SolverError(
+                    f"{choice.where}: {option}: '{loss}' is no loss that is weighed; "
+                    f"there are {there}"
+                )
 
 
 def _check_indicators(net: Net, tops: Sequence[WeighedTop], choice: WeightingChoice) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -47,16 +48,25 @@ class WeightingChoice:
             cls = find(self.name)
             hints = get_type_hints(cls.__init__)
             names = [n for n in inspect.signature(cls).parameters if n in hints]
-            for name in self.options:
-                if name not in names:
-                    there = ", ".join(sorted({*names, "losses", "shared", "indicators"}))
-                    raise LayerError(
-                        f"weighting {cls.weighting_type} has no option '{name}'; there are {there}"
-                    )
-            given = {n: _converted(n, v, hints[n]) for n, v in self.options.items()}
-            return cls(**{**{n: v for n, v in known.items() if n in names}, **given})
+            _check_options(cls, self.options, names)
+            given = {n: v for n, v in known.items() if n in names}
+            for name, value in self.options.items():
+                read, before = _converted(name, value, hints[name]), given.get(name)
+                both = isinstance(read, dict) and isinstance(before, dict)
+                given[name] = {**before, **read} if both else read
+            return cls(**given)
         except LayerError as error:
             raise SolverError(f"{self.where}: {error}") from error
+
+
+def _check_options(cls: type[Weighting], options: Mapping[str, Any], names: Sequence[str]) -> None:
+    own = ["losses", *(["shared"] if cls.needs_shared else [])]
+    known = sorted({*names, *own, *(["indicators"] if hasattr(cls, "perform") else [])})
+    for name in options:
+        if name not in names:
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f". Did you mean '{near[0]}'?" if near else f"; there are {', '.join(known)}"
+            raise LayerError(f"weighting {cls.weighting_type} has no option '{name}'{hint}")
 
 
 def choice_of_flag(text: str) -> WeightingChoice:
@@ -65,19 +75,22 @@ def choice_of_flag(text: str) -> WeightingChoice:
     Options that go by loss are written `values.loss_a=1,values.loss_b=0.3`.
 
     Raises:
-        SolverError: an option without a value.
+        SolverError: an option without a value, or given twice.
     """
     name, _, rest = text.partition(":")
     found: dict[str, Any] = {}
     for part in filter(None, rest.split(",")):
-        key, given, value = part.partition("=")
-        if not given:
+        key, _, value = part.partition("=")
+        if not value:
             raise SolverError(
                 f"--weighting={text}: '{part}' has no value; options are KEY=VALUE,KEY=VALUE"
             )
         block, dot, loss = key.partition(".")
+        there = found.setdefault(block, {}) if dot else found
+        if not isinstance(there, dict) or (loss if dot else key) in there:
+            raise SolverError(f"--weighting={text}: '{block}' is given twice")
         if dot:
-            found.setdefault(block, {})[loss] = value
+            there[loss] = value
         else:
             found[key] = value.split("+") if key == "losses" else value
     return _choice(name, found, "--weighting")
@@ -105,6 +118,8 @@ def choice_in(settings: Settings) -> WeightingChoice | None:
         raise SolverError(f'{where}: needs a type, such as type: "CoV"')
     losses = found.get("losses", [])
     found["losses"] = losses if isinstance(losses, list) else [losses]
+    if any(isinstance(loss, dict) for loss in found["losses"]):
+        raise SolverError(f'{where}: losses are names: losses: "loss_a" losses: "loss_b"')
     return _choice(name, found, where)
 
 
@@ -138,6 +153,8 @@ def _tree(value: Any) -> Any:
 
 def _converted(name: str, value: Any, kind: Any) -> Any:
     """A token as its type; the last kind of a union that takes it."""
+    if isinstance(value, list):
+        raise LayerError(f"{name} is given {len(value)} times")
     options: Sequence[Any] = get_args(kind) if get_origin(kind) is not Literal else [kind]
     if _is_union(kind):
         return _of_any(name, value, options)
@@ -150,15 +167,25 @@ def _converted(name: str, value: Any, kind: Any) -> Any:
             return str(value).lower() in ("true", "1")
         raise LayerError(f"{name} is true or false, not '{value}'")
     if kind in (int, float):
-        try:
-            return kind(value)
-        except (TypeError, ValueError) as error:
-            raise LayerError(f"{name} is a number, not '{value}'") from error
+        return _number(name, value, kind)
     if get_origin(kind) is not None and isinstance(value, dict):
         return {key: _converted(f"{name}.{key}", v, options[-1]) for key, v in value.items()}
     if get_origin(kind) is not None:
         raise LayerError(f"{name} goes by loss, found '{value}'")
     return value
+
+
+def _number(name: str, value: Any, kind: type[int] | type[float]) -> int | float:
+    if isinstance(value, dict):
+        raise LayerError(f"{name} is one number for all losses, it does not go by loss")
+    try:
+        number = kind(value)
+    except (TypeError, ValueError) as error:
+        what = "whole number" if kind is int else "number"
+        raise LayerError(f"{name} is a {what}, not '{value}'") from error
+    if number != number:
+        raise LayerError(f"{name} is a number, not '{value}'")
+    return number
 
 
 def _of_any(name: str, value: Any, kinds: Sequence[Any]) -> Any:

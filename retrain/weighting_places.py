@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
@@ -45,8 +46,11 @@ def weighed_tops(net: Net, chosen: Sequence[str], where: str) -> list[WeighedTop
     missing = [n for n in chosen if n not in outputs or n not in {top.name for top in found}]
     if missing or not found:
         there = ", ".join(f"'{name}'" for name in sorted(outputs))
-        what = f"top '{missing[0]}' is" if missing else "a top with a loss_weight is"
-        raise SolverError(f"{where}: {what} not among the outputs of net '{net.net_name}': {there}")
+        if missing:
+            what = f"top '{missing[0]}' is not among the outputs of net '{net.net_name}': {there}"
+        else:
+            what = f"net '{net.net_name}' has no loss to weigh: its outputs are {there}"
+        raise SolverError(f"{where}: {what}")
     return found
 
 
@@ -72,6 +76,7 @@ def shared_blob(net: Net, tops: Sequence[WeighedTop], wanted: str, where: str) -
     ordered = [top for node in net.plan.nodes for top in node.tops if top in common]
     names = net.plan.blob_names
     if wanted:
+        _check_known(wanted, {names.get(version, version) for version in makers}, where)
         ordered = [version for version in ordered if names.get(version, version) == wanted]
     if not ordered:
         what = f"not all losses depend on blob '{wanted}'" if wanted else "the losses share no blob"
@@ -81,12 +86,20 @@ def shared_blob(net: Net, tops: Sequence[WeighedTop], wanted: str, where: str) -
     version = ordered[-1]
     remark = f"blob '{names.get(version, version)}'"
     if not wanted:
-        remark += f", the last that all {len(tops)} losses depend on"
+        few = {1: f"'{tops[0].name}' depends on", 2: "both losses depend on"}
+        remark += f", the last that {few.get(len(tops), f'all {len(tops)} losses depend on')}"
         around = [v for v in ordered if not _gets_around(net, tops, v, learnt)]
         if around and around[-1] != version:
             last = names.get(around[-1], around[-1])
             remark += f" (some reach past it: no path gets around '{last}')"
     return SharedBlob(version, makers[version], remark)
+
+
+def _check_known(wanted: str, blobs: Collection[str], where: str) -> None:
+    if wanted not in blobs:
+        near = difflib.get_close_matches(wanted, blobs, n=1)
+        hint = f" Did you mean '{near[0]}'?" if near else ""
+        raise SolverError(f"{where}: shared: the net has no blob '{wanted}'.{hint}")
 
 
 def _learnt(net: Net) -> set[str]:

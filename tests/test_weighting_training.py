@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import math
 import os
 import subprocess
 import sys
@@ -20,7 +21,8 @@ from caffe_layers.weighting.registry import find, registered
 from converter.errors import SolverError
 from retrain.computing import Speed
 from retrain.curves import Curves
-from retrain.events import Caution, Event, Note, Observers
+from retrain.event_lines import EventLines
+from retrain.events import Caution, Displayed, Ended, Event, Note, Observers, Started, Stepped
 from retrain.load import load_trainer
 from retrain.loop import Trainer
 from retrain.settings import read_settings
@@ -130,7 +132,17 @@ def test_the_flag_says_what_the_block_says(run: Make, flag: str, block: str) -> 
     ("flag", "message"),
     [
         ("covv", "--weighting: weighting 'covv' is not known. Did you mean 'CoV'"),
-        ("cov:dekay=1", "--weighting: weighting CoV has no option 'dekay'; there are decay, "),
+        ("cov:dekay=1", "weighting CoV has no option 'dekay'. Did you mean 'decay'?"),
+        ("cov:rate=1", "weighting CoV has no option 'rate'; there are decay, inverse, losses, "),
+        ("cov:decay=1,decay=0.5", "--weighting=cov:decay=1,decay=0.5: 'decay' is given twice"),
+        ("manual:values.a=1,values.a=2", "'values' is given twice"),
+        ("cov:losses=", "'losses=' has no value"),
+        ("cov:shared=ip", "CoV compares no gradients: leave out shared"),
+        ("manual:values.c=1", "values: 'c' is no loss that is weighed; there are 'a', 'b'"),
+        ("manual:values.a=nan", "values.a is a number, not 'nan'"),
+        ("dtp:gamma.a=1", "gamma is one number for all losses, it does not go by loss"),
+        ("dwa:epoch=2.5", "epoch is a whole number, not '2.5'"),
+        ("mgda:shared=ipp", "shared: the net has no blob 'ipp'. Did you mean 'ip'?"),
         ("cov:decay", "'decay' has no value; options are KEY=VALUE,KEY=VALUE"),
         ("cov:decay=often", "--weighting: decay is a number, not 'often'"),
         ("cov:timing=late", "--weighting: timing is official or paper, not 'late'"),
@@ -155,6 +167,34 @@ def test_a_block_without_a_type(run: Make) -> None:
         run(lines="weighting { decay: 1 }")
 
 
+@pytest.mark.parametrize(
+    ("block", "message"),
+    [
+        ('type: "cov" decay: 0.9 decay: 0.8', "weighting: decay is given 2 times"),
+        ('type: "manual" values { a: 1 a: 2 }', "weighting: values.a is given 2 times"),
+        ('type: "cov" losses { a: 1 }', 'losses are names: losses: "loss_a" losses: "loss_b"'),
+    ],
+)
+def test_a_block_that_does_not_fit(run: Make, block: str, message: str) -> None:
+    with pytest.raises(SolverError) as caught:
+        run(lines=f"weighting {{ {block} }}")
+    assert message in str(caught.value)
+
+
+def test_a_misspelt_block_is_cautioned(run: Make) -> None:
+    events: list[Event] = []
+    run(lines='weigthing { type: "cov" }', observer=events.append)
+    cautions = [event.text for event in events if isinstance(event, Caution)]
+    wanted = "solver.prototxt:2:1: 'weigthing' is not read. Did you mean 'weighting { … }'?"
+    assert wanted in cautions
+
+
+def test_manual_keeps_the_loss_weights_of_losses_that_are_not_named(run: Make) -> None:
+    trainer = run("manual:values.a=2", net=SOURCE + LOSSES % (1, 0.3))
+    trainer.step(1)
+    assert trainer.train.adaptive_weights()["Manual"] == pytest.approx({"a": 2, "b": 0.3})
+
+
 def test_adaptive_weights_are_for_euclidean_losses(run: Make) -> None:
     net = SOURCE + LOSSES.replace('"EuclideanLoss" bottom: "q1"', '"SmoothL1Loss" bottom: "q1"')
     with pytest.raises(SolverError, match=r"weighs EuclideanLosses; 'b' is of .*SmoothL1Loss"):
@@ -177,7 +217,7 @@ def test_tops_and_the_shared_blob_are_told(run: Make) -> None:
         "Weighting GradNorm of 2 losses:",
         "    a: EuclideanLoss of 'p1' and 'p', loss_weight 1",
         "    b: EuclideanLoss of 'q1' and 'q', loss_weight 1",
-        "    gradients are compared at blob 'ip', the last that all 2 losses depend on, [6, 7]",
+        "    gradients are compared at blob 'ip', the last that both losses depend on, [6, 7]",
     ]
 
 
@@ -197,8 +237,20 @@ def test_a_way_around_the_shared_blob_is_told(run: Make) -> None:
     net += LOSSES.replace('bottom: "q1" bottom: "q"', 'bottom: "both" bottom: "q"') % (1, 1)
     run("mgda", net=net, observer=events.append)
     said = [event.text for event in events if isinstance(event, Note)][-1]
-    assert "blob 'ip', the last that all 2 losses depend on" in said
+    assert "blob 'ip', the last that both losses depend on" in said
     assert "(some reach past it: no path gets around 'first')" in said
+
+
+def test_a_net_without_a_loss(run: Make) -> None:
+    with pytest.raises(SolverError, match="'two_heads' has no loss to weigh: its outputs are 'a'"):
+        run("cov", net=SOURCE + LOSSES % (0, 0))
+
+
+def test_the_shared_blob_of_a_single_loss(run: Make) -> None:
+    events: list[Event] = []
+    run("mgda", net=SOURCE + LOSSES % (1, 0), observer=events.append)
+    said = [event.text for event in events if isinstance(event, Note)][-1]
+    assert said == "    gradients are compared at blob 'p1', the last that 'a' depends on, [6, 4]"
 
 
 def test_one_loss_is_cautioned(run: Make) -> None:
@@ -206,6 +258,20 @@ def test_one_loss_is_cautioned(run: Make) -> None:
     run("cov", net=SOURCE + LOSSES % (1, 0), observer=events.append)
     cautions = [event.text for event in events if isinstance(event, Caution)]
     assert cautions == ["only one loss is weighed, 'a': name others with `losses`"]
+
+
+def test_weights_that_are_no_numbers_are_written(tmp_path: Path) -> None:
+    lines = EventLines(str(tmp_path / "run"))
+    weights = {"MGDA": {"a": math.nan, "b": math.inf, "c": 0.5}}
+    for event in (
+        Started("net", "fixed", 0, 1),
+        Displayed(0, 1.0, 1, 1.0, 1, [], weights),
+        Stepped(0, 1.0, 1.0, 0.1),
+        Ended(),
+    ):
+        lines(event)
+    shown = json.loads((tmp_path / "run_log.jsonl").read_text(encoding="utf-8").splitlines()[1])
+    assert shown["adaptive_weights"] == {"MGDA": {"a": "nan", "b": "inf", "c": 0.5}}
 
 
 def test_weights_are_logged_and_drawn(run: Make, tmp_path: Path) -> None:
