@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,9 +12,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from layer_case import make, numbers
-from loss_cases import LABELS, SCORES, SERIES
+from loss_cases import LABELS, NEW, SCORES, SERIES
+from torch import Tensor
 from torch.nn import functional
 
+from caffe_layers.layer import as_tuple
+from caffe_layers.registry import find
 from retrain.load import load_trainer
 
 REALS = st.floats(-30, 30)
@@ -158,3 +163,147 @@ class TestConsistency:
         jump = functional.log_softmax(x[1], 0)[0] - np.log(0.5)
         assert loss.item() == pytest.approx((16 + jump.item() ** 2) / 2)
         assert float(x.grad[1].abs().max()) < 1e-7
+
+
+FAR = 6e4  # nearly the largest float16
+Bottoms = tuple[Tensor, ...]
+SITUATIONS = ("zeros", "perfect", "wrong")
+"""Everything 0; the prediction is what is wanted, as surely as can be said; it is far from that."""
+
+
+def peaks(shift: int = 0) -> Tensor:
+    """Four one-hot maps [2, 2, 5, 3], moved on by some places."""
+    return functional.one_hot((torch.tensor([[4, 7], [0, 14]]) + shift) % 15, 15).view(2, 2, 5, 3)
+
+
+def scores_of(truth: Tensor, situation: str) -> Tensor:
+    """Scores of ± FAR for or against what is true; 0."""
+    return (2.0 * truth - 1) * {"zeros": 0.0, "perfect": FAR, "wrong": -FAR}[situation]
+
+
+def classes(situation: str) -> Bottoms:
+    label = torch.tensor([2, 0, 1, 1, 2])
+    return scores_of(functional.one_hot(label, 3), situation), label * 1.0
+
+
+def maps(situation: str) -> Bottoms:
+    return scores_of(peaks(), situation), peaks() * (0.0 if situation == "zeros" else 1.0)
+
+
+def heatmaps(situation: str) -> Bottoms:
+    wanted = peaks() * (situation != "zeros")
+    return wanted + FAR * (situation == "wrong"), wanted
+
+
+def coordinates(situation: str) -> Bottoms:
+    wanted = SERIES[:2] * (situation != "zeros")
+    return wanted + FAR * (situation == "wrong"), wanted
+
+
+def flat_pairs(situation: str) -> Bottoms:
+    pair = [bottom.flatten(1) for bottom in coordinates(situation)]
+    return *pair, *(torch.ones(2, 7), torch.ones(2, 7))  # the second pair fits
+
+
+def one_pair(situation: str) -> Bottoms:
+    return flat_pairs(situation)[:2]
+
+
+def distributions(situation: str) -> Bottoms:
+    wanted = peaks() * (situation != "zeros")
+    return (peaks(1) if situation == "wrong" else wanted) * 1.0, wanted * 1.0
+
+
+def places(situation: str) -> Bottoms:
+    at = make("DSNT")(peaks().double())
+    return distributions(situation)[0], at if situation == "perfect" else -at.sign()
+
+
+def single(situation: str) -> Bottoms:
+    """Losses that somebody else computed."""
+    return (torch.tensor([0.0, 1, 0, 1, 1]) * {"zeros": 0, "perfect": 0, "wrong": FAR}[situation],)
+
+
+def series(situation: str) -> Bottoms:
+    """Of one class throughout; the wrong one changes at every step."""
+    truth = functional.one_hot(torch.tensor([1, 1, 1, 1, 1, 1]), 3)
+    jumps = torch.tensor([[1.0], [-1.0], [1.0], [-1.0], [1.0], [-1.0]])
+    return (scores_of(truth, situation) * (jumps if situation == "wrong" else 1),)
+
+
+def both(situation: str) -> Bottoms:
+    (scores,) = series(situation)
+    value = torch.full((6,), FAR if situation == "wrong" else 0.0)
+    return value, torch.zeros(6), scores, torch.ones(6)
+
+
+STEADY: dict[str, tuple[Callable[[str], Bottoms], list[dict[str, Any]]]] = {
+    "AnchorLoss": (
+        classes,
+        [
+            *({"anchor": side, "gamma": 2.0} for side in ("BACKGROUND", "TARGET", "BOTH")),
+            *({"anchor": side, "margin": 0.0} for side in ("BACKGROUND", "TARGET", "BOTH")),
+            *({"static_anchor": q} for q in (0.0, 1.0)),
+            {"warm_up": 1},
+        ],
+    ),
+    "AnchorPoseLoss": (maps, [{}, {"gamma": 0.5}, {"gamma": 0.0}, {"margin": 0.05}]),
+    "SigmoidFocalLoss": (maps, [{}, {"gamma": 0.5}, {"gamma": 0.0, "alpha": -1.0}]),
+    "OHEMLoss": (single, [{"keep": 2}, {"fraction": 0.5}]),
+    "OHEMSoftmaxLoss": (classes, [{"keep": 2}, {"fraction": 0.5}]),
+    "OHKMLoss": (heatmaps, [{"topk": 1}, {"topk": 2}]),
+    "WingLoss": (coordinates, [{}]),
+    "AdaptiveWingLoss": (heatmaps, [{}, {"alpha": 2.0}]),
+    "SmoothL1Loss": (coordinates, [{}, {"sigma": 3.0}]),
+    "JSDivergenceLoss": (distributions, [{}]),
+    "JSRegularizationLoss": (distributions, [{}, {"gradient": "exact"}]),
+    "DSNTLoss": (places, [{"regularization": kind} for kind in ("JS", "KL", "VARIANCE", "NONE")]),
+    "IntegralLoss": (coordinates, [{}, {"norm": "L2"}]),
+    "MPJPELoss": (coordinates, [{}, {"root": 0}]),
+    "Joint3DSquareRootLoss": (
+        one_pair,
+        [{"joint_num": 2}, {"joint_num": 2, "gradient": "exact"}],
+    ),
+    "AdaptiveWeightEucLoss": (flat_pairs, [{}, {"running_sum": True}]),
+    "TemporalConsistencyLoss": (
+        series,
+        [{"form": form} for form in ("T_MSE", "TV_L1", "TV_L2", "KL")],
+    ),
+    "JointRegressionClassificationLoss": (
+        both,
+        [{"form": form} for form in ("T_MSE", "TV_L1", "TV_L2", "KL")],
+    ),
+    "EuclideanLoss": (coordinates, [{}]),
+    "SigmoidCrossEntropyLoss": (maps, [{}]),
+    "SoftmaxWithLoss": (classes, [{}]),
+}
+
+
+def test_every_loss_of_the_family_is_in_the_table() -> None:
+    assert {name for name in NEW if find(name).is_loss} <= set(STEADY)
+
+
+@pytest.mark.parametrize(
+    "dtype", [torch.float64, torch.float32, torch.float16, torch.bfloat16], ids=str
+)
+@pytest.mark.parametrize("situation", SITUATIONS)
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        pytest.param(name, one, id=" ".join((name, *map(str, one.values()))))
+        for name, (_, several) in STEADY.items()
+        for one in several
+    ],
+)
+def test_extremes_leave_numbers(
+    name: str, arguments: dict[str, Any], situation: str, dtype: torch.dtype
+) -> None:
+    prediction, *others = (bottom.to(dtype) for bottom in STEADY[name][0](situation))
+    prediction.requires_grad_()
+    loss = as_tuple(make(name, **arguments)(prediction, *others))[0]
+    loss.backward()
+    assert bool(loss.isfinite())
+    assert loss.item() >= -1e-6
+    assert bool(prediction.grad.isfinite().all())
+    if situation == "perfect" and name != "DSNTLoss":  # which wants the maps to have some spread
+        assert loss.item() < 1e-3
