@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import MethodType
 
 import numpy as np
 import onnx
@@ -12,10 +13,11 @@ import pytest
 import torch
 from golden_case import FORWARD, GoldenCase
 
+from caffe_layers.layer import Layer
 from converter import load_net
 from converter.errors import ExportError
 from converter.exports import onnx_file
-from converter.exports.onnx_file import OPSET, write_onnx
+from converter.exports.onnx_file import NEWEST_OPSET, OPSET, write_onnx
 from converter.load import load_graph
 from converter.net import Net
 from converter.stand_in import quietly_fed
@@ -27,8 +29,16 @@ CASES = (
     *("conv_group_dil", "deconv_group_bilinear", "crop", "lrn_across", "lrn_within", "mvn"),
     *("eltwise_prod", "eltwise_sum_coeff", "inner_product_axis2_T", "batch_norm_test", "prelu"),
     *("slice_points", "softmax", "power_half", "lstm", "rnn", "tile", "im2col", "concat_axis"),
+    "batch_norm_train",
     *("pool_ave_pad", "pool_max_mask", "spp_max", "scale_two_bottoms", "net_shared_weights"),
 )
+
+BATCH_STATISTICS = """
+layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 2 dim: 3 dim: 6 dim: 5 } }
+}
+layer { name: "bn" type: "BatchNorm" bottom: "data" top: "bn"
+  batch_norm_param { use_global_stats: false } }
+"""
 
 
 def session(path: Path) -> onnxruntime.InferenceSession:
@@ -86,6 +96,49 @@ def test_a_file_gives_caffes_own_numbers(name: str, tmp_path: Path) -> None:
     ):
         top = wanted[value.name]
         np.testing.assert_allclose(array.reshape(top.shape), top, atol=FORWARD * np.abs(top).max())
+
+
+@pytest.mark.parametrize("opset", [18, 21, NEWEST_OPSET])
+def test_the_opset_is_chosen(opset: int, tmp_path: Path) -> None:
+    net, data = load_net(LENET), torch.rand(2, 1, 28, 28)
+    written = write_onnx(net, tmp_path / "lenet.onnx", {"data": data}, opset=opset)
+    (version,) = [entry.version for entry in onnx.load(written.path).opset_import]
+    assert version == written.opset == opset
+    (found,) = session(written.path).run(None, {"data": data.numpy()})
+    np.testing.assert_allclose(found, net(data=data)["prob"].detach().numpy(), atol=1e-6)
+
+
+@pytest.mark.parametrize("opset", [OPSET - 1, NEWEST_OPSET + 1])
+def test_an_opset_that_torch_does_not_write_is_refused(opset: int, tmp_path: Path) -> None:
+    with pytest.raises(ExportError, match=f"opset {opset}: .* {OPSET} to {NEWEST_OPSET}"):
+        write_onnx(
+            load_net(LENET), tmp_path / "n.onnx", {"data": torch.rand(2, 1, 28, 28)}, opset=opset
+        )
+
+
+def test_statistics_of_the_batch_are_those_of_the_batch_at_hand(tmp_path: Path) -> None:
+    """torch's exporter alone would write BatchNorm as if by the global statistics."""
+    (tmp_path / "norm.prototxt").write_text(BATCH_STATISTICS)
+    net = load_net(tmp_path / "norm.prototxt")
+    write_onnx(net, tmp_path / "norm.onnx", {"data": torch.rand(2, 3, 6, 5)})
+    x = np.random.default_rng(4).normal(3, 2, (7, 3, 6, 5)).astype(np.float32)
+    (found,) = session(tmp_path / "norm.onnx").run(None, {"data": x})
+    mean, variance = x.mean((0, 2, 3), keepdims=True), x.var((0, 2, 3), keepdims=True)
+    np.testing.assert_allclose(found, (x - mean) / np.sqrt(variance + 1e-5), rtol=1e-4, atol=1e-5)
+
+
+def test_a_layer_that_onnx_has_no_words_for_is_named_and_nothing_else_is_printed(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def forward(self: Layer, x: torch.Tensor) -> torch.Tensor:
+        return 2 * x if x.flatten()[0].item() > 0 else x
+
+    net = load_net(LENET)
+    net.layers["relu1"].forward = MethodType(forward, net.layers["relu1"])
+    with pytest.raises(ExportError, match=r"layer 'relu1' \(ReLU\): .*numbers.*--outputs"):
+        write_onnx(net, tmp_path / "lenet.onnx", {"data": torch.rand(2, 1, 28, 28)})
+    assert capfd.readouterr() == ("", "")
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_file_that_gives_other_numbers_is_not_written(

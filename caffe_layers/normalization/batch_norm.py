@@ -9,6 +9,9 @@ from torch.nn import functional
 from ..layer import Layer, Shape
 from ..registry import layer
 
+exporting = getattr(torch.compiler, "is_exporting", torch.compiler.is_compiling)
+"""Whether torch.export looks on; torch before 2.7 cannot tell it from torch.compile."""
+
 
 @layer("BatchNorm", "batch_norm_param")
 class BatchNorm(Layer):
@@ -97,6 +100,11 @@ class BatchNorm(Layer):
         if x.numel() == x.shape[1]:
             self._accumulate(x.detach().flatten(), torch.zeros_like(self.variance))
             return x - x
+        if exporting():
+            # With buffers to fill, torch's ONNX exporter writes this as if by global statistics.
+            variance, mean = torch.var_mean(x, [axis for axis in range(x.ndim) if axis != 1])
+            self._accumulate(mean, variance)
+            return functional.batch_norm(x, None, None, training=True, eps=self.eps)
         mean, variance = torch.zeros_like(self.mean), torch.zeros_like(self.variance)
         y = functional.batch_norm(x, mean, variance, training=True, momentum=1.0, eps=self.eps)
         self._accumulate(mean, variance)

@@ -10,26 +10,35 @@ from torch import Tensor
 
 from ..net import Net
 from .caffe_files import file_name, write_caffe, write_weights
-from .onnx_file import write_onnx
+from .onnx_file import OPSET, write_onnx
 from .pytorch import write_pytorch
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A net to write, a batch to compare on, the folder, and the file the net was read from."""
+    """A net to write, a batch to compare on, the folder, and the file the net was read from.
+
+    `opset` is the version of ONNX's operators.
+    """
 
     net: Net
     inputs: Mapping[str, Tensor]
     folder: Path
     origin: str
+    opset: int = OPSET
 
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """What a format is, and what writes it; `write` gives the lines to tell."""
+    """What a format is, how its files end, what writes it; `write` gives the lines to tell."""
 
     purpose: str
+    endings: tuple[str, ...]
     write: Callable[[Job], list[str]]
+
+    def targets(self, job: Job) -> list[Path]:
+        """The files that `write` writes."""
+        return [job.folder / f"{file_name(job.net)}{ending}" for ending in self.endings]
 
 
 def _pytorch(job: Job) -> list[str]:
@@ -46,7 +55,8 @@ def _pytorch(job: Job) -> list[str]:
 
 
 def _onnx(job: Job) -> list[str]:
-    made = write_onnx(job.net, job.folder / f"{file_name(job.net)}.onnx", job.inputs)
+    target = job.folder / f"{file_name(job.net)}.onnx"
+    made = write_onnx(job.net, target, job.inputs, opset=job.opset)
     free = f"any batch for {', '.join(made.dynamic)}" if made.dynamic else "a batch of fixed size"
     return [
         f"{made.path}: {made.nodes} nodes, opset {made.opset}, {free}",
@@ -71,12 +81,22 @@ def _weights(ending: str) -> Callable[[Job], list[str]]:
     return write
 
 
+def _alone(purpose: str, ending: str) -> Format:
+    return Format(f"weights alone, {purpose}", (f".{ending}",), _weights(ending))
+
+
 FORMATS: dict[str, Format] = {
-    "pytorch": Format("readable source, weights as safetensors, and the key map", _pytorch),
-    "onnx": Format("one ONNX file, blobs and layers called as in the prototxt", _onnx),
-    "caffe": Format("prototxt and caffemodel, with the weights of now", _caffe),
-    "caffemodel.h5": Format("weights alone, in HDF5 as Caffe writes it", _weights("caffemodel.h5")),
-    "safetensors": Format("weights alone, a tensor LAYER:INDEX per blob", _weights("safetensors")),
-    "npz": Format("weights alone, an array LAYER:INDEX per blob", _weights("npz")),
+    "pytorch": Format(
+        "readable source, weights as safetensors, and the key map",
+        (".py", ".safetensors", ".keys.json"),
+        _pytorch,
+    ),
+    "onnx": Format("one ONNX file, blobs and layers called as in the prototxt", (".onnx",), _onnx),
+    "caffe": Format(
+        "prototxt and caffemodel, with the weights of now", (".prototxt", ".caffemodel"), _caffe
+    ),
+    "caffemodel.h5": _alone("in HDF5 as Caffe writes it", "caffemodel.h5"),
+    "safetensors": _alone("a tensor LAYER:INDEX per blob", "safetensors"),
+    "npz": _alone("an array LAYER:INDEX per blob", "npz"),
 }
 """Every format by its name."""

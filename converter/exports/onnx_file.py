@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import json
 import logging
 import math
+import traceback
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,7 @@ import onnx
 import torch
 from onnx import ModelProto, helper, numpy_helper
 from torch import Tensor
+from torch.fx.experimental.symbolic_shapes import GuardOnDataDependentSymNode
 
 from caffe_layers.layer import Layer
 
@@ -30,6 +33,8 @@ TOLERANCE = 1e-4
 """Largest difference allowed of an output's largest value, net and file both in float32."""
 OPSET = 18
 """Version of ONNX's operators: the oldest that torch's exporter writes, read by all since 2023."""
+NEWEST_OPSET = 23
+"""The newest that torch's exporter writes."""
 LARGEST = 2**31 - 2**20
 """Bytes of weights that one file takes: protobuf's limit, with room for the graph."""
 
@@ -55,7 +60,9 @@ class WrittenOnnx:
         return max(self.differences.values(), default=0.0)
 
 
-def write_onnx(net: Net, path: str | Path, inputs: Mapping[str, Tensor]) -> WrittenOnnx:
+def write_onnx(
+    net: Net, path: str | Path, inputs: Mapping[str, Tensor], *, opset: int = OPSET
+) -> WrittenOnnx:
     """Write a net as ONNX, if it passes onnx's checker and computes what the net does.
 
     Inputs, outputs and all values between bear the names of blobs; a node's name starts with its
@@ -66,18 +73,21 @@ def write_onnx(net: Net, path: str | Path, inputs: Mapping[str, Tensor]) -> Writ
         net: the net; it is left as it is. Its phase is the file's.
         path: the file to write; its folder is made if it is not there.
         inputs: a batch, by blob name.
+        opset: version of ONNX's operators, `OPSET` to `NEWEST_OPSET`.
 
     Raises:
         ExportError: torch cannot export it, or the numbers differ by more than `TOLERANCE`;
             nothing is written.
     """
+    if not OPSET <= opset <= NEWEST_OPSET:
+        raise ExportError(f"opset {opset}: ONNX files are written in {OPSET} to {NEWEST_OPSET}")
     size = sum(blob.numel() * 4 for blob in net.state_dict().values())
     if size > LARGEST:
         raise ExportError(
             f"net '{net.net_name}': its weights have {size:,} bytes, an ONNX file takes {LARGEST:,}"
         )
     inputs = {name: inputs[name].float() for name in net.inputs}
-    plain = exported(net, inputs)
+    plain = exported(net, inputs, opset)
     differences, engine = compared(net, plain, inputs)
     model = finished(plain, net)
     target = Path(path)
@@ -87,7 +97,7 @@ def write_onnx(net: Net, path: str | Path, inputs: Mapping[str, Tensor]) -> Writ
     return WrittenOnnx(
         path=target,
         nodes=len(model.graph.node),
-        opset=OPSET,
+        opset=opset,
         dynamic=tuple(value.name for value in model.graph.input if first_axis_is_free(value)),
         differences=differences,
         engine=engine,
@@ -97,7 +107,7 @@ def write_onnx(net: Net, path: str | Path, inputs: Mapping[str, Tensor]) -> Writ
 # From torch
 
 
-def exported(net: Net, inputs: Mapping[str, Tensor]) -> ModelProto:
+def exported(net: Net, inputs: Mapping[str, Tensor], opset: int = OPSET) -> ModelProto:
     """The net as torch exports it: every blob an output, no constant folded yet.
 
     A free first axis is looked for with a batch of twice the length, since torch takes an axis of
@@ -115,7 +125,10 @@ def exported(net: Net, inputs: Mapping[str, Tensor]) -> ModelProto:
             continue
         try:
             with quiet():
-                model = _exported(net, values, free=free)
+                model = _exported(net, values, opset, free=free)
+        except GuardOnDataDependentSymNode as error:  # in another length, too
+            problem = error
+            break
         except Exception as error:  # of torch's exporter any kind may come
             problem = error
             continue
@@ -123,10 +136,10 @@ def exported(net: Net, inputs: Mapping[str, Tensor]) -> ModelProto:
             continue
         if not free or _runs(model, inputs):
             return model
-    raise ExportError(f"net '{net.net_name}': torch cannot export it: {_reason(problem)}")
+    raise ExportError(_refusal(net, problem))
 
 
-def _exported(net: Net, inputs: Mapping[str, Tensor], *, free: bool) -> ModelProto:
+def _exported(net: Net, inputs: Mapping[str, Tensor], opset: int, *, free: bool) -> ModelProto:
     module, names = with_all_blobs(net)
     values, dim = tuple(inputs.values()), torch.export.Dim
     alike = len({value.shape[0] for value in values if value.ndim}) <= 1
@@ -141,7 +154,7 @@ def _exported(net: Net, inputs: Mapping[str, Tensor], *, free: bool) -> ModelPro
         made = torch.onnx.export(
             program,
             dynamo=True,
-            opset_version=OPSET,
+            opset_version=opset,
             input_names=list(inputs),
             output_names=names,
             dynamic_shapes=titles if free else None,
@@ -161,6 +174,21 @@ def _runs(model: ModelProto, inputs: Mapping[str, Tensor]) -> bool:
     return True
 
 
+def _refusal(net: Net, problem: Exception | None) -> str:
+    """Which layer torch was in when it gave up, and why."""
+    frames = traceback.walk_tb(problem.__traceback__ if problem else None)
+    modules = [id(frame.f_locals.get("self")) for frame, _ in frames]
+    nodes = zip(net.plan.nodes, net.layers.values(), strict=True)
+    label = next((node.label for node, layer in nodes if id(layer) in modules), "")
+    whole = f"net '{net.net_name}'"
+    if label and isinstance(problem, GuardOnDataDependentSymNode):
+        return (
+            f"{label}: what it does depends on its bottoms' numbers, which ONNX cannot say "
+            "(--outputs BLOB,BLOB takes what leads to these blobs alone)"
+        )
+    return f"{label or whole}: torch cannot export it: {_reason(problem)}"
+
+
 def _reason(error: Exception | None) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return f"{type(error).__name__}: {lines[0] if lines else ''}"
@@ -168,11 +196,15 @@ def _reason(error: Exception | None) -> str:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Without what exporters warn of on the way: the result is held to the net's numbers."""
+    """Without what exporters warn of on the way: the result is held to the net's numbers.
+
+    Nor what torch prints of a net that it cannot export: all of its code.
+    """
     before = logging.root.manager.disable
     logging.disable(logging.ERROR)
+    unread = io.StringIO()
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), redirect_stdout(unread), redirect_stderr(unread):
             warnings.simplefilter("ignore")
             yield
     finally:
