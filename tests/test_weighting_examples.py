@@ -287,6 +287,16 @@ def test_gradnorm_still_moves_at_the_closed_form() -> Any:
     return weighting.imbalance(NORMS, RATIOS)[1]
 
 
+def test_gradnorm_rests_at_the_closed_form_of_alpha_1() -> None:
+    """But for rounding, which takes one sign or the other times the norms."""
+    weighting = fresh(alpha=1.0, solve="closed")
+    weighting.compare(PRODUCTS, NOW)
+    distance, slope = weighting.imbalance(NORMS, RATIOS)
+    near(wide(example("H/grad_w_at_closed_form_alpha1.0")).abs(), NORMS.tolist())
+    assert distance.item() < 1e-14
+    assert bool(((slope == 0) | (slope.abs() == NORMS)).all())
+
+
 @holds("H/sgd_lr1e-4_renorm_20000_steps_alpha{alpha}", alpha=[1.0, 1.5])
 def test_gradnorm_settles(alpha: float) -> Any:
     """The mean of the last 1000 of 20000 steps, which tremble about it."""

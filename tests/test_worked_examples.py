@@ -32,7 +32,8 @@ SAID = {
     "K/scale_invariance_note": "text; the tests of K run with gradients 1000 times as large too",
     "O/smoothed_loss": "null",
     "H/grad_w_at_closed_form_alpha1.0": "the signs of three differences that are 0 but for "
-    "rounding (their sum, L_grad, is 4e-16 there): as good as drawn",
+    "rounding, times the norms. L_grad, their sum, was 4e-16 there; here it is 0 and so is the "
+    "slope, apart from the file's by just the norms: 2, 0.5, 1",
 }
 """What is no number, or none that could come out again, and why."""
 
