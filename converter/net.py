@@ -125,6 +125,7 @@ class Net(fx.GraphModule):
     def all_blobs(self, **inputs: Tensor) -> dict[str, Tensor]:
         """Run the net and return every blob version (`conv1`, `conv1@relu1`), not only outputs."""
         interpreter = fx.Interpreter(self, garbage_collect_values=False)
+        interpreter.extra_traceback = False  # a layer's error is one line
         interpreter.run(*(inputs[name] for name in self.inputs))
         values = {node.name: value for node, value in interpreter.env.items()}
         return {version: values[name] for version, name in self.meta["value_names"].items()}

@@ -1,8 +1,9 @@
 """Nets without their data: readers replaced by inputs of the declared or inferred shape.
 
-A reader's tops get what its prototxt declares (batch_size, crop_size, new_height, MemoryData's
-sizes), labels the shape that their loss wants; what nothing declares is a picture, of the first
-size in `PICTURES` with which the whole net fits together.
+A reader's tops get the shape of its data where these are here, else what its prototxt declares
+(batch_size, crop_size, new_height, MemoryData's sizes), labels the shape that their loss wants;
+what nothing declares is a picture, of the first size in `PICTURES` with which the whole net fits
+together.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from caffe_layers.errors import LayerError
 from caffe_layers.layer import Shape
 from caffe_layers.registry import registered
 
-from .errors import GraphError
+from .errors import CaffeError, GraphError
 from .feed_split import split_feed
 from .graph import Graph, Node
 from .net import Net, build_net
@@ -61,6 +62,8 @@ class Fed:
     inputs: dict[str, Tensor]
     replaced: tuple[str, ...]
     """Types of the layers whose place inputs took."""
+    guessed: tuple[str, ...] = ()
+    """Versions of their tops that are pictures of a height and width that nothing declares."""
 
 
 def feed(
@@ -99,7 +102,7 @@ def feed(
                 continue
             read = [node for node in feeding.nodes if registered()[node.type].feeds]
             kinds = tuple(sorted({node.type for node in (*cut, *read)}))
-            return Fed(net, _values(net), kinds)
+            return Fed(net, _values(net), kinds, tuple(_guessed(small, cut, shapes, picture)))
     assert first is not None
     raise first
 
@@ -112,6 +115,20 @@ def _is_cut(node: Node) -> bool:
 
 
 # Shapes
+
+
+def _guessed(
+    graph: Graph, cut: list[Node], shapes: Mapping[str, Shape], picture: tuple[int, int, int]
+) -> Iterator[str]:
+    """Tops that would have another height and width with another picture."""
+    channels, height, width = picture
+    for node in cut:
+        other = _declared(node, None, (channels, height + 1, width + 1))
+        other |= _found(graph, node, None)
+        for top in node.tops:
+            shape = shapes[top]
+            if shape[1:] == picture and other.get(top, ())[2:] != shape[2:]:
+                yield top
 
 
 class _Settling:
@@ -132,6 +149,7 @@ class _Settling:
     def run(self) -> dict[str, Shape]:
         for node in self.cut:
             self.shapes.update(_declared(node, self.batch, self.picture))
+            self.shapes.update(_found(self.graph, node, self.batch))
         open_tops = [top for top in self.users if top not in self.shapes]
         for top in sorted(open_tops, key=lambda top: min(self.users[top], default=(0, 0))):
             self.shapes[top] = self._wanted(top)
@@ -191,6 +209,20 @@ def _declared(node: Node, batch: int | None, picture: tuple[int, ...]) -> dict[s
         channels = 1
     shapes: list[Shape] = [(size, channels, height, width), *[(size,)] * (len(node.tops) - 1)]
     return dict(zip(node.tops, shapes, strict=True))
+
+
+def _found(graph: Graph, node: Node, batch: int | None) -> dict[str, Shape]:
+    """Shapes of the tops of a reader whose data are here; nothing of others."""
+    block = node.record.get(READERS.get(node.type, ""))
+    source = "" if block is None else block.get("source", "")
+    if node.type not in registered() or not source or not Path(source).exists():
+        return {}
+    try:
+        found = build_net(replace(graph, nodes=(node,), outputs={}), fill=False).blob_shapes
+    except (CaffeError, OSError):
+        return {}
+    sizes = {top: found[top] for top in node.tops}
+    return {top: (batch, *s[1:]) if batch is not None else s for top, s in sizes.items()}
 
 
 def _with_inputs(graph: Graph, cut: list[Node], shapes: Mapping[str, Shape]) -> Graph:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import zipfile
+import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from .errors import WeightError
+from .errors import CaffeError, WeightError
 from .replacing import replacing
 from .stored import StoredBlob, StoredLayer, WeightFile
 from .wire import Array
@@ -52,7 +53,7 @@ def read_tensors(path: Path) -> WeightFile:
         WeightError: it does not read, or a name leads to no blob.
     """
     is_npz = path.suffix == ".npz"
-    tensors = _npz(path) if is_npz else _safetensors(path)
+    tensors = read_npz(path, WeightError) if is_npz else _safetensors(path)
     beside = path.with_suffix(KEYS)
     if not is_npz and beside.exists():
         return weights_of_state(tensors, read_keys(beside), str(path))
@@ -148,9 +149,24 @@ def _safetensors(path: Path) -> dict[str, Array]:
         raise WeightError(f"{path}: does not read as safetensors: {error}") from error
 
 
-def _npz(path: Path) -> dict[str, Array]:
+def read_npz(path: Path, kind: type[CaffeError]) -> dict[str, Array]:
+    """All arrays of an npz.
+
+    Args:
+        path: the file.
+        kind: the error to raise.
+
+    Raises:
+        CaffeError: it does not read, or holds pickled objects; of the kind that was given.
+    """
     try:
+        if not path.stat().st_size:
+            raise kind(f"{path}: the file is empty")
+        if not zipfile.is_zipfile(path):
+            raise kind(f"{path}: is no npz file, or not a whole one")
         with np.load(path, allow_pickle=False) as file:
             return {key: file[key] for key in file.files}
-    except (OSError, ValueError, AttributeError, zipfile.BadZipFile) as error:
-        raise WeightError(f"{path}: does not read as npz: {error}") from error
+    except OSError as error:
+        raise kind(f"{path}: cannot be read: {error.strerror or error}") from error
+    except (ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
+        raise kind(f"{path}: does not read as npz: {error}") from error

@@ -38,6 +38,11 @@ _NO_WEIGHTS = {
     b"name": "text; a prototxt describes a net, the weights are in a .caffemodel",
     b"layer": "text; a prototxt describes a net, the weights are in a .caffemodel",
 }
+_PICKLED = "pickled, which is never read; write the state_dict with safetensors.torch.save_file"
+_NO_WEIGHTS_BY_NAME = {
+    ".onnx": "an ONNX file; the weights are in what it was made of",
+    **dict.fromkeys((".pt", ".pth", ".ckpt", ".pkl"), _PICKLED),
+}
 
 
 class WeightWarning(UserWarning):
@@ -99,6 +104,9 @@ def read_weights(path: str | Path) -> WeightFile:
     head = buffer[:64]
     if head.startswith(SIGNATURE):
         return parse_hdf5(str(path), buffer)
+    named = _NO_WEIGHTS_BY_NAME.get(Path(path).suffix)
+    if named is not None:
+        raise WeightError(f"{path}: this is {named}")
     for start, what in _NO_WEIGHTS.items():
         if head.startswith(start) or (not BINARY(head) and head.lstrip().startswith(start)):
             raise WeightError(f"{path}: this is {what}")

@@ -55,9 +55,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(arguments: Sequence[str]) -> int:
     from .errors import UsageError
-    from .flags import parse, usage
+    from .flags import FLAGS, parse, usage
     from .tools import is_tool, run_tool
 
+    arguments = _spelt(arguments)
+    if list(arguments) == ["--version"]:
+        print(_version())
+        return GOOD
     if arguments and arguments[0] in verb_names():
         tool = _verb(arguments[0])
         if is_tool(tool):
@@ -69,12 +73,34 @@ def _run(arguments: Sequence[str]) -> int:
     name, *extra = options.verb
     verb = _verb(name)
     if options.help:
-        print(usage(name, purpose(name), verb.FLAGS))
+        flags = [flag for flag in FLAGS if flag.name in (*verb.FLAGS, "debug", "help")]
+        print(usage(name, purpose(name), flags, examples=verb.EXAMPLES))
         return GOOD
     if extra:
         raise UsageError(f"unexpected argument '{extra[0]}': flags look like --solver=FILE")
     _mention_idle(name, verb, options)
     return int(verb.run(options))
+
+
+def _spelt(arguments: Sequence[str]) -> Sequence[str]:
+    """`help VERB` and `-h` as --help, `version` and `-version` as --version."""
+    if arguments and arguments[0] == "help":
+        arguments = [*arguments[1:], "--help"]
+    if len(arguments) == 1 and arguments[0].lstrip("-") == "version":
+        return ["--version"]
+    return ["--help" if token == "-h" else token for token in arguments]
+
+
+def _version() -> str:
+    """The release, and what it runs on."""
+    import platform
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        own = version("caffe-layers")
+    except PackageNotFoundError:  # a clone that is not installed
+        own = "from a clone"
+    return f"caffe-layers {own} (torch {version('torch')}, Python {platform.python_version()})"
 
 
 def _verb(name: str) -> ModuleType:
@@ -123,7 +149,7 @@ def _overview() -> str:
             "",
             *rows[:-1],
             "",
-            "`caffe VERB --help` shows its flags, for example:",
+            "`caffe VERB --help` shows its flags, with examples like this:",
             "  caffe train --solver=examples/prototxt/lenet/solver.prototxt",
             "`caffe SCRIPT.py …` runs a Python script whose `import caffe` finds this package.",
         )

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import difflib
 import re
+import shutil
+import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
@@ -30,23 +32,46 @@ def comma_separated(text: str) -> tuple[str, ...]:
     return tuple(part for part in text.split(",") if part)
 
 
-FLAGS = (
-    Flag("solver", "the solver definition (prototxt)", "FILE"),
-    Flag("model", "the model definition (prototxt)", "FILE"),
+READING = (
+    Flag("level", "network level, for layers with min_level or max_level", "N", int),
+    Flag("stage", "network stages, for layers with stage", "NAME,NAME", comma_separated, ()),
+    Flag("fork", "read nets with this fork's schema, such as integral", "NAME"),
+    Flag("proto", "read nets with these .proto files", "FILE,FILE", comma_separated, ()),
     Flag(
-        "weights",
-        "weights to start from, the later files winning",
-        "FILE,FILE",
+        "layers",
+        "import these modules for their @layer classes",
+        "MODULE,MODULE",
         comma_separated,
         (),
     ),
+)
+"""Flags of all that read a net: in which state, and by whose schema and classes."""
+
+NET = (*(flag.name for flag in READING), "gradient", "fixes", "rewrite", "allow_python")
+"""Names of the flags of all that compute with a net by Caffe's own commands."""
+
+PHASE = Flag("phase", "network phase", "PHASE", default="TEST", choices=("TRAIN", "TEST"))
+INPUTS = Flag(
+    "inputs", "feed these blobs, named BLOB or in:BLOB; else made-up ones", "FILE.npz", default=""
+)
+WEIGHTS = Flag(
+    "weights",
+    "weights: .caffemodel, .h5, .safetensors or .npz; of several files the later ones win",
+    "FILE,FILE",
+    comma_separated,
+    (),
+)
+
+FLAGS = (
+    Flag("solver", "the solver definition (prototxt)", "FILE"),
+    Flag("model", "the model definition (prototxt)", "FILE"),
+    WEIGHTS,
     Flag("snapshot", "the .solverstate to resume training from", "FILE"),
     Flag("iterations", "how many batches to run", "N", int, 50),
-    Flag("gpu", "run on this GPU; train on all, or several, each in a process", "all|ID,ID"),
+    Flag("gpu", "run on this GPU; `train` takes several, each in a process", "ID,ID|all"),
     Flag("nproc", "train in this many processes on the CPU", "N", int),
     Flag("phase", "network phase", "PHASE", choices=("TRAIN", "TEST")),
-    Flag("level", "network level", "N", int),
-    Flag("stage", "network stages", "NAME,NAME", comma_separated, ()),
+    *READING,
     Flag(
         "sigint_effect",
         "what Ctrl-C does",
@@ -90,15 +115,6 @@ FLAGS = (
         default="file",
         choices=("file", "forward", "backward", "total"),
     ),
-    Flag("fork", "read nets with this fork's schema, such as integral", "NAME"),
-    Flag("proto", "read nets with these .proto files", "FILE,FILE", comma_separated, ()),
-    Flag(
-        "layers",
-        "import these modules for their @layer classes",
-        "MODULE,MODULE",
-        comma_separated,
-        (),
-    ),
     Flag(
         "gradient",
         "backward of layers whose legacy one was wrong",
@@ -124,21 +140,6 @@ FLAGS = (
     Flag("debug", "show the traceback of an error"),
     Flag("help", "show this help"),
 )
-
-READING = (
-    Flag("level", "network level", "N", int, 0),
-    Flag("stage", "network stages", "NAME,NAME", comma_separated, ()),
-    Flag("fork", "read the net with this fork's schema", "NAME", default=""),
-    Flag("proto", "read the net with these .proto files", "FILE,FILE", comma_separated, ()),
-    Flag(
-        "layers",
-        "import these modules for their @layer classes",
-        "MODULE,MODULE",
-        comma_separated,
-        (),
-    ),
-)
-"""Flags of the tools that read a net: in which state, and by whose schema and classes."""
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
@@ -168,19 +169,59 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     return options
 
 
-def usage(verb: str, purpose: str, names: Sequence[str]) -> str:
-    """The help of one verb."""
-    flags = [flag for flag in FLAGS if flag.name in (*names, "debug", "help")]
-    heads = [f"  --{flag.name}{'=' if flag.value else ''}{flag.value}" for flag in flags]
-    width = max(len(head) for head in heads) + 2
+def net_state(options: argparse.Namespace) -> dict[str, Any]:
+    """What the flags of `READING` say, as arguments of `converter.load.load_graph`."""
+    return {
+        "level": 0 if options.level is None else options.level,
+        "stages": options.stage,
+        "fork": options.fork,
+        "protos": options.proto,
+        "layers": options.layers,
+    }
+
+
+def usage(
+    verb: str,
+    purpose: str,
+    flags: Sequence[Flag],
+    arguments: Sequence[str] = (),
+    examples: Sequence[str] = (),
+) -> str:
+    """The help of one verb, as wide as the terminal is."""
+    width = min(max(shutil.get_terminal_size((100, 24)).columns, 60), 100)
+    heads = [f"  {'--' if len(f.name) > 1 else '-'}{_spelt(f)}" for f in flags]
+    column = max(len(head) for head in heads) + 2
     rows = [
-        f"{head:<{width}}{flag.purpose}{_extra(flag)}"
+        "\n".join(
+            textwrap.wrap(
+                f"{flag.purpose}{_extra(flag)}",
+                width,
+                initial_indent=f"{head:<{column}}",
+                subsequent_indent=" " * column,
+                break_on_hyphens=False,
+            )
+        )
         for head, flag in zip(heads, flags, strict=True)
     ]
-    return "\n".join((f"caffe {verb}: {purpose}", "", *rows))
+    shown = [f"  {example}" for example in examples]
+    more = ["", "for example:", *shown] if shown else []
+    heading = textwrap.fill(f"caffe {verb}: {purpose}", width)
+    line = textwrap.fill(" ".join(("usage: caffe", verb, *arguments, "[FLAGS]")), width)
+    return "\n".join((heading, "", line, "", *rows, *more))
 
 
-_WANTED: dict[Callable[[str], Any], str] = {int: "a whole number"}
+def wanted(flag: Flag) -> str:
+    """What a flag's value must be, in words."""
+    return " or ".join(filter(None, flag.choices)) or _WANTED.get(flag.kind, flag.value)
+
+
+_WANTED: dict[Callable[[str], Any], str] = {int: "a whole number", float: "a number"}
+
+
+def _spelt(flag: Flag) -> str:
+    if not flag.value:
+        return flag.name
+    return f"{flag.name}{'=' if len(flag.name) > 1 else ' '}{flag.value}"
 
 
 class _Parser(argparse.ArgumentParser):
@@ -192,10 +233,10 @@ class _Parser(argparse.ArgumentParser):
         known = {f.name: f for f in FLAGS}.get(flag.replace("-", "_"))
         if known is None:
             raise UsageError(message)
-        wanted = " or ".join(known.choices) if known.choices else _WANTED.get(known.kind, "a value")
+        what = wanted(known) if known.choices or known.kind in _WANTED else "a value"
         found = re.search(r"(?:choice|value): '(.*?)'(?: \(choose|$)", problem)
         given = f", found '{found[1]}'" if found else ""
-        raise UsageError(f"--{known.name} wants {wanted}{given}")
+        raise UsageError(f"--{known.name} wants {what}{given}")
 
 
 def _add(parser: argparse.ArgumentParser, flag: Flag) -> None:
@@ -214,14 +255,14 @@ def _add(parser: argparse.ArgumentParser, flag: Flag) -> None:
 
 
 def _extra(flag: Flag) -> str:
-    notes = [" | ".join(flag.choices)] if flag.choices else []
-    if flag.default not in (None, ()):
+    notes = [" | ".join(filter(None, flag.choices))] if flag.choices else []
+    if flag.value and flag.default not in (None, (), ""):
         notes.append(f"default {flag.default}")
     return f" ({'; '.join(notes)})" if notes else ""
 
 
 def _unknown(token: str) -> str:
-    name = token.lstrip("-").partition("=")[0]
+    name = token.lstrip("-").partition("=")[0].replace("-", "_")
     near = difflib.get_close_matches(name, [flag.name for flag in FLAGS], n=1, cutoff=0.5)
     hint = f" Did you mean --{near[0]}?" if near else " `caffe` alone shows what there is."
     return f"unknown flag '{token}'.{hint}"

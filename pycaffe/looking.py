@@ -16,10 +16,10 @@ from converter.view.chart import chart_of
 from converter.view.page import Shown
 
 from .errors import UsageError
-from .flags import READING, Flag
+from .flags import READING, Flag, net_state
 
 LOOKING = (
-    Flag("phase", "network phase", "PHASE", default="", choices=("", "TRAIN", "TEST")),
+    Flag("phase", "network phase; else both, or TRAIN", "PHASE", choices=("TRAIN", "TEST")),
     *READING,
 )
 """Flags of those verbs; without --phase both phases are shown, or TRAIN where one must do."""
@@ -34,11 +34,7 @@ def read_graph(source: str, options: Namespace, phase: str) -> Graph:
         return load_graph(
             source,
             phase="TRAIN" if phase == "TRAIN" else "TEST",
-            level=options.level,
-            stages=options.stage,
-            fork=options.fork or None,
-            protos=options.proto,
-            layers=options.layers,
+            **net_state(options),
         )
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from types import ModuleType
 
 from .errors import UsageError
-from .flags import Flag
+from .flags import Flag, usage, wanted
 from .gflags import FALSE, TRUE, plain
 
 _HELP = Flag("help", "show this help")
@@ -30,15 +30,12 @@ def run_tool(verb: ModuleType, name: str, purpose: str, arguments: Sequence[str]
     flags: tuple[Flag, ...] = (*verb.FLAGS, _DEBUG, _HELP)
     options = parse_tool(flags, arguments)
     if options.help:
-        print(_usage(name, purpose, verb.ARGUMENTS, flags))
+        print(usage(name, purpose, flags, verb.ARGUMENTS, verb.EXAMPLES))
         return 0
     required = [argument for argument in verb.ARGUMENTS if not argument.startswith("[")]
     if not len(required) <= len(options.arguments) <= len(verb.ARGUMENTS):
-        wanted = " ".join(verb.ARGUMENTS)
-        raise UsageError(
-            f"{name} takes {wanted}; found {len(options.arguments)} arguments: "
-            f"{' '.join(options.arguments)}".rstrip(": ")
-        )
+        found = " ".join(options.arguments) or "none"
+        raise UsageError(f"{name} takes {' '.join(verb.ARGUMENTS)}; found {found}")
     return int(verb.run(options))
 
 
@@ -76,7 +73,10 @@ def _take_flag(
         hint = f" Did you mean --{near[0]}?" if near else ""
         raise UsageError(f"unknown flag '{token}'.{hint}")
     if flag.value and not equals:
-        value = next(waiting, "")
+        following = next(waiting, None)
+        if following is None:
+            raise UsageError(f"--{flag.name} wants {wanted(flag)}")
+        value = following
     setattr(options, flag.name, _value(flag, value if flag.value or equals else "true"))
 
 
@@ -88,22 +88,7 @@ def _value(flag: Flag, text: str) -> object:
     try:
         value = flag.kind(text)
     except ValueError as error:
-        raise UsageError(f"--{flag.name}={text}: give {flag.value}") from error
+        raise UsageError(f"--{flag.name}={text}: give {wanted(flag)}") from error
     if flag.choices and value not in flag.choices:
-        raise UsageError(f"--{flag.name}={text}: give {' or '.join(flag.choices)}")
+        raise UsageError(f"--{flag.name}={text}: give {wanted(flag)}")
     return value
-
-
-def _usage(name: str, purpose: str, arguments: Sequence[str], flags: Sequence[Flag]) -> str:
-    heads = [f"  --{flag.name}{'=' if flag.value else ''}{flag.value}" for flag in flags]
-    width = max(len(head) for head in heads) + 2
-    rows = []
-    for head, flag in zip(heads, flags, strict=True):
-        notes = [*([" | ".join(flag.choices)] if flag.choices else [])]
-        notes += (
-            [f"default {flag.default}"] if flag.value and flag.default not in ("", (), None) else []
-        )
-        extra = f" ({'; '.join(notes)})" if notes else ""
-        rows.append(f"{head:<{width}}{flag.purpose}{extra}")
-    head = f"caffe {name}: {purpose}"
-    return "\n".join((head, "", f"usage: caffe {name} [FLAGS] {' '.join(arguments)}", "", *rows))

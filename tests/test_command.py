@@ -5,11 +5,13 @@ from __future__ import annotations
 import io
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
 import sys
 from datetime import datetime
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +20,9 @@ import torch
 from rich.console import Console
 
 from pycaffe.command import main, verb_names
-from pycaffe.flags import FLAGS, parse
+from pycaffe.flags import FLAGS, READING, parse
 from pycaffe.foreign import foreign_packages
+from pycaffe.tools import is_tool, parse_tool
 from retrain.events import Ended, Note, Output, Saving, Scored, Started, Stepped
 from retrain.log import MOST_VALUES, Log, output_lines
 from retrain.progress import ProgressBar, summary
@@ -193,6 +196,86 @@ def test_help_of_a_verb(verb: str, spelling: str, capsys: pytest.CaptureFixture[
     shown = capsys.readouterr().out
     assert "--weights=FILE,FILE" in shown
     assert ("--solver=FILE" in shown) == (verb == "train")
+
+
+@pytest.mark.parametrize("spelling", [["help", "verify"], ["verify", "-h"], ["verify", "--help"]])
+def test_help_of_a_verb_is_asked_for_in_many_ways(
+    spelling: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(spelling) == 0
+    assert capsys.readouterr().out.startswith("caffe verify: ")
+
+
+@pytest.mark.parametrize("spelling", ["help", "-h", "--help"])
+def test_help_is_that_of_the_command(spelling: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([spelling]) == 0
+    assert capsys.readouterr().out.startswith("usage: caffe VERB")
+
+
+@pytest.mark.parametrize("spelling", ["--version", "-version", "version"])
+def test_the_version(spelling: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([spelling]) == 0
+    shown = capsys.readouterr().out
+    assert re.fullmatch(rf"caffe-layers .* \(torch {re.escape(torch.__version__)}, .*\)\n", shown)
+
+
+@pytest.mark.parametrize("verb", verb_names())
+def test_help_fits_a_terminal_and_ends_with_examples(
+    verb: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each example is a command line of this verb, all of whose flags there are."""
+    monkeypatch.setenv("COLUMNS", "80")
+    assert main([verb, "--help"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    start = lines.index("for example:")
+    assert max(map(len, lines[:start])) <= 80
+    assert any(line.startswith(f"usage: caffe {verb} ") for line in lines)
+    examples = [shlex.split(line.partition(" && ")[0]) for line in lines[start + 1 :]]
+    assert examples
+    for program, name, *arguments in examples:
+        assert (program, name) == ("caffe", verb)
+        tool = import_module(f"pycaffe.verbs.{verb}")
+        if is_tool(tool):
+            parse_tool(tool.FLAGS, arguments)
+        else:
+            assert set(parse([name, *arguments]).given) <= set(tool.FLAGS)
+
+
+READS_A_NET = ("convert", "verify", "dump", "inspect", "view", "draw", "audit", "rewrite")
+
+
+@pytest.mark.parametrize("verb", [*READS_A_NET, "train", "test", "time"])
+def test_all_that_read_a_net_take_the_same_flags_for_it(verb: str) -> None:
+    flags = import_module(f"pycaffe.verbs.{verb}").FLAGS
+    names = {flag if isinstance(flag, str) else flag.name for flag in flags}
+    assert {flag.name for flag in READING} <= names
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["verify", "a", "b", "--tolerence=1"], "unknown flag '--tolerence=1'. Did you mean --to"),
+        (["verify", "a", "b", "--tolerance=x"], "--tolerance=x: give a number"),
+        (["verify", "a", "b", "--tolerance"], "--tolerance wants a number"),
+        (["verify", "a", "b", "--phase=test"], "--phase=test: give TRAIN or TEST"),
+        (["verify", "a"], "verify takes A B; found a"),
+        (["convert"], "convert takes NET; found none"),
+        (["convert", "a", "--to=keras"], "--to=keras: give pytorch or onnx or "),
+        (["inspect", "a", "--phase=x"], "--phase=x: give TRAIN or TEST"),
+        (["dump", "a", "-o", "x.txt"], "give the file to write: -o FILE.npz"),
+        (["convert", "a.caffemodel"], "a.caffemodel: is no net; give the net's prototxt, and wei"),
+        (["convert", "a", "--weights"], "--weights wants FILE,FILE"),
+        (["convert", "none.prototxt"], "none.prototxt: cannot be read: No such file or directory"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_bad_input_of_a_tool_is_one_line_and_exit_code_2(
+    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(arguments) == 2
+    shown = capsys.readouterr().err
+    assert message in shown
+    assert len(shown.splitlines()) == 1
 
 
 def test_every_flag_of_a_verb_exists() -> None:

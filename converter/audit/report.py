@@ -21,7 +21,10 @@ def audit(
     *,
     weights: Sequence[str | Path] = (),
     repo: str | Path | None = None,
+    level: int = 0,
+    stages: Sequence[str] = (),
     fork: str | None = None,
+    protos: Sequence[str | Path] = (),
     layers: Sequence[str] = (),
     say: Say = lambda text: None,
 ) -> Report:
@@ -31,7 +34,7 @@ def audit(
         prototxt: the net's file.
         weights: weight files; none for freshly filled weights.
         repo: a folder whose solver files are looked at, too.
-        fork, layers: how to read the net, as for `load_net`.
+        level, stages, fork, protos, layers: how to read the net, as for `load_net`.
         say: told what is being done.
 
     Raises:
@@ -41,7 +44,16 @@ def audit(
     for module in layers:
         load_module(module)
     with TemporaryDirectory() as folder:
-        study = Study(prototxt, Path(folder), weights=weights, repo=repo, fork=fork)
+        study = Study(
+            prototxt,
+            Path(folder),
+            weights=weights,
+            repo=repo,
+            level=level,
+            stages=stages,
+            fork=fork,
+            protos=protos,
+        )
         _ = study.graph
         findings: list[Finding] = []
         skipped: dict[str, str] = {}

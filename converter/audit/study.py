@@ -163,7 +163,7 @@ class Study:
         folder: where made-up data and output may be written.
         weights: weight files; none for freshly filled weights.
         repo: a folder to look for solver files in.
-        fork: as for `load_net`.
+        level, stages, fork, protos: as for `load_net`.
 
     Raises:
         TextError, GraphError: the file does not read.
@@ -176,14 +176,18 @@ class Study:
         *,
         weights: Sequence[str | Path] = (),
         repo: str | Path | None = None,
+        level: int = 0,
+        stages: Sequence[str] = (),
         fork: str | None = None,
+        protos: Sequence[str | Path] = (),
     ) -> None:
         self.prototxt = Path(prototxt)
         self.folder = folder
         self.weights = tuple(weights)
         self.repo = None if repo is None else Path(repo)
+        self._level, self._stages = level, tuple(stages)
         with _quietly():
-            self.record, self.schema = read_with_schema(prototxt, fork=fork)
+            self.record, self.schema = read_with_schema(prototxt, fork=fork, protos=protos)
         self._benches: dict[object, Bench] = {}
         self._trunks: dict[str, Net] = {}
 
@@ -193,7 +197,8 @@ class Study:
         return {phase: graph for phase in ("TRAIN", "TEST") if (graph := self._graph(phase)).nodes}
 
     def _graph(self, phase: str) -> Graph:
-        return replace(build_graph(self.record, phase=phase), schema=self.schema)
+        graph = build_graph(self.record, phase=phase, level=self._level, stages=self._stages)
+        return replace(graph, schema=self.schema)
 
     @property
     def graph(self) -> Graph:

@@ -24,6 +24,7 @@ from caffe_layers.normalization.batch_norm import BatchNorm
 from ..errors import ExportError
 from ..net import Net
 from ..replacing import replacing
+from .blob_names import blob_titles
 from .source.layout import WIDTH
 from .source.lower import program_of
 from .source.module_text import Source, source_of
@@ -110,7 +111,8 @@ def write_pytorch(
 def heading(net: Net, name: str, origin: str) -> str:
     """The docstring of a source file: where it comes from, how to load it, what it takes."""
     source = f", converted from {origin}" if origin else ", converted from Caffe"
-    lines = [f"{net.net_name or 'A Caffe net'} in PyTorch{source}.", ""]
+    title = f"{net.net_name or 'A Caffe net'} in PyTorch{source}."
+    lines = [*textwrap.wrap(title, WIDTH - 3, break_long_words=False), ""]
     lines += ["    from safetensors.torch import load_file", ""]
     lines += [
         "    net = {class_name}()",
@@ -149,13 +151,37 @@ def _tensor(net: Net, stored: Stored) -> Tensor:
 
 
 def key_map(source: Source, net: Net) -> str:
-    """JSON from each key of the state_dict to its layer, blob, and how the tensor is made of it."""
+    """JSON from each key of the state_dict to its layer, blob, and how the tensor is made of it.
+
+    With it go the shapes of the inputs, the outputs, and the blob that each module makes.
+    """
     entries = {
         key: {"layer": stored.layer, "blob": stored.blob, "transform": stored.transform}
         for key, stored in source.keys.items()
     }
-    facts = {"net": net.net_name, "class": source.class_name, "phase": net.plan.phase}
+    titles = blob_titles(net.plan)
+    facts = {
+        "net": net.net_name,
+        "class": source.class_name,
+        "phase": net.plan.phase,
+        "inputs": {name: net.blob_shapes[name] for name in net.inputs},
+        "outputs": [titles[version] for version in net.plan.outputs.values()],
+        "modules": modules_blobs(source, net),
+    }
     return json.dumps({**facts, "keys": entries}, indent=1) + "\n"
+
+
+def modules_blobs(source: Source, net: Net) -> dict[str, str]:
+    """The blob that each module with weights makes: of BatchNorm and Scale in one, Scale's."""
+    titles = blob_titles(net.plan)
+    makes = {node.key: titles[node.tops[0]] for node in net.plan.nodes if node.tops}
+    place = {layer: i for i, layer in enumerate(makes)}
+    last: dict[str, str] = {}
+    for key, stored in source.keys.items():
+        module = key.rpartition(".")[0]
+        if place.get(stored.layer, -1) >= place.get(last.get(module, ""), -1):
+            last[module] = stored.layer
+    return {module: makes[layer] for module, layer in last.items() if module and layer in makes}
 
 
 def compared(net: Net, source: Source, inputs: Mapping[str, Tensor]) -> dict[str, float]:

@@ -16,18 +16,24 @@ from converter.audit.terminal import show
 from converter.errors import DataError
 from converter.replacing import replacing
 
-from ..flags import Flag
+from ..flags import READING, Flag, comma_separated, net_state
 
 GROUP = "legacy scripts and files"
-ARGUMENTS = ("NET.prototxt",)
+ARGUMENTS = ("NET",)
 FLAGS = (
     Flag("repo", "look at the solver files in this folder, too", "DIR", default=""),
-    Flag("weights", "measure at these weights; else at freshly filled ones", "FILE", default=""),
+    Flag(
+        "weights",
+        "measure at these weights; else at freshly filled ones",
+        "FILE,FILE",
+        comma_separated,
+        (),
+    ),
     Flag("o", "write the report as one HTML page", "FILE.html", default=""),
     Flag("json", "print the report as JSON"),
-    Flag("fork", "read the net with this fork's schema", "NAME", default=""),
-    Flag("layers", "import these modules for their @layer classes", "MODULE,MODULE", default=""),
+    *READING,
 )
+EXAMPLES = ("caffe audit train_val.prototxt --repo=. -o report.html",)
 
 
 def run(options: Namespace) -> int:
@@ -40,10 +46,9 @@ def run(options: Namespace) -> int:
     watched = sys.stderr.isatty()
     report = audit(
         options.arguments[0],
-        weights=[options.weights] if options.weights else [],
+        weights=options.weights,
         repo=options.repo or None,
-        fork=options.fork or None,
-        layers=[name for name in options.layers.split(",") if name],
+        **net_state(options),
         say=_told if watched else lambda text: None,
     )
     if watched:

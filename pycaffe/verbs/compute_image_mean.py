@@ -22,6 +22,7 @@ from ..flags import Flag
 GROUP = "data"
 ARGUMENTS = ("INPUT_DB", "[OUTPUT_FILE]")
 FLAGS = (Flag("backend", "what it is", "KIND", default="lmdb", choices=("lmdb", "leveldb")),)
+EXAMPLES = ("caffe compute_image_mean train_lmdb mean.binaryproto",)
 _EVERY = 10000
 
 

@@ -4,27 +4,32 @@ from __future__ import annotations
 
 import sys
 from argparse import Namespace
+from collections.abc import Sequence
 from pathlib import Path
 
-import torch
-
-from converter.exports.formats import FORMATS, Job
-from converter.graph import Graph
+from converter.exports.formats import FORMATS, Format, Job
 from converter.load import load_graph
-from converter.stand_in import Fed, quietly_fed
-from converter.weights import load_weights
+from converter.stand_in import Fed
+from converter.tensor_files import KEYS
+from converter.verify.opening import check_net
+from converter.weighed_stand_in import fed_with_weights
 
 from ..errors import UsageError
-from ..flags import READING, Flag, comma_separated
+from ..flags import PHASE, READING, WEIGHTS, Flag, net_state
 
 ARGUMENTS = ("NET",)
 FLAGS = (
     Flag("to", "the format", "FORMAT", default="pytorch", choices=tuple(FORMATS)),
-    Flag("weights", "the net's weights, the later files winning", "FILE,FILE", comma_separated, ()),
+    WEIGHTS,
     Flag("o", "the folder to write to", "DIR", default="."),
-    Flag("phase", "network phase", "PHASE", default="TEST", choices=("TRAIN", "TEST")),
+    PHASE,
     *READING,
     Flag("allow_python", "run the classes that layers of type Python name"),
+)
+EXAMPLES = (
+    "caffe convert lenet.prototxt --weights=lenet.caffemodel --to=pytorch -o torch",
+    "caffe convert lenet.prototxt --weights=lenet.caffemodel --to=onnx -o onnx",
+    "caffe convert lenet.prototxt --weights=torch/lenet.safetensors --to=caffe -o back",
 )
 
 
@@ -33,37 +38,44 @@ def run(options: Namespace) -> int:
 
     Raises:
         CaffeError: the net or its weights do not read, or what would be written differs.
-        UsageError: the folder is a file.
+        UsageError: the folder cannot be written to, or has what was read.
     """
-    folder = Path(options.o)
+    folder, source = Path(options.o), options.arguments[0]
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"-o {folder}: is a file; give a folder")
-    source = options.arguments[0]
-    fed = _fed(_graph(source, options))
-    if options.weights:
-        report = load_weights(fed.net, *options.weights)
+    check_net(Path(options.arguments[0]), "--weights")
+    graph = load_graph(
+        source, phase=options.phase, allow_python=options.allow_python, **net_state(options)
+    )
+    fed, report = fed_with_weights(graph, options.weights)
+    if report is not None:
         print(str(report), file=sys.stderr)
+    form = FORMATS[options.to]
+    if fed.replaced and options.to in ("pytorch", "onnx"):
+        print(f"{_places(fed)}: inputs take the place of data", file=sys.stderr)
     job = Job(fed.net, fed.inputs, folder, Path(source).name)
-    for line in FORMATS[options.to].write(job):
-        print(line)
+    _check_targets(form, job, [source, *options.weights])
+    try:
+        lines = form.write(job)
+    except OSError as error:
+        raise UsageError(f"-o {folder}: cannot be written to: {error.strerror}") from error
+    print("\n".join(lines))
     return 0
 
 
-def _graph(source: str, options: Namespace) -> Graph:
-    return load_graph(
-        source,
-        phase=options.phase,
-        level=options.level,
-        stages=options.stage,
-        fork=options.fork or None,
-        protos=options.proto,
-        layers=options.layers,
-        allow_python=options.allow_python,
-    )
+def _places(fed: Fed) -> str:
+    inputs = ", ".join(f"{name} {list(blob.shape)}" for name, blob in fed.inputs.items())
+    return f"{', '.join(fed.replaced)}: {inputs}"
 
 
-def _fed(graph: Graph) -> Fed:
-    """The net on made-up inputs, the same at every run."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        return quietly_fed(graph, batch=2)
+def _check_targets(form: Format, job: Job, read: Sequence[str]) -> None:
+    """Refuse to overwrite what was read, or the weights of a source that stands there."""
+    known = {Path(path).resolve() for path in read}
+    for target in form.targets(job):
+        if target.resolve() in known:
+            raise UsageError(f"{target}: is what was read; give another folder: -o DIR")
+        if form is FORMATS["safetensors"] and target.with_suffix(KEYS).exists():
+            raise UsageError(
+                f"{target}: has the weights of the source beside it, by its own names; "
+                "give another folder: -o DIR"
+            )

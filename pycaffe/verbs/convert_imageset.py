@@ -35,6 +35,7 @@ FLAGS = (
         "encode_type", "file format to store, such as png or jpg; implies encoded", "TYPE", str, ""
     ),
 )
+EXAMPLES = ("caffe convert_imageset --shuffle --encoded images/ train.txt train_lmdb",)
 _EVERY = 1000
 
 

@@ -16,6 +16,7 @@ from ..errors import UsageError
 
 GROUP = "training"
 FLAGS = ("gpu",)
+EXAMPLES = ("caffe device_query",)
 
 
 def run(options: Namespace) -> int:

@@ -22,6 +22,7 @@ FLAGS = (
     Flag("fold", "draw blocks that repeat as one box each"),
     *LOOKING,
 )
+EXAMPLES = ("caffe draw train_val.prototxt -o net.svg --rankdir=LR",)
 
 
 def run(options: Namespace) -> int:

@@ -5,25 +5,27 @@ from __future__ import annotations
 from argparse import Namespace
 from pathlib import Path
 
-import torch
-
 from converter.load import load_graph
-from converter.stand_in import quietly_fed
 from converter.verify.dump import kept_blobs, write_blobs
-from converter.verify.side import read_inputs
-from converter.weights import load_weights
+from converter.verify.kept_side import read_inputs
+from converter.verify.net_side import with_right_axes
+from converter.verify.opening import check_net
+from converter.weighed_stand_in import fed_with_weights
 
 from ..errors import UsageError
-from ..flags import Flag, comma_separated
+from ..flags import INPUTS, PHASE, READING, WEIGHTS, Flag, net_state
 
 ARGUMENTS = ("NET",)
 FLAGS = (
     Flag("o", "the file to write", "FILE.npz", default=""),
-    Flag("weights", "the net's weights, the later files winning", "FILE,FILE", comma_separated, ()),
-    Flag("inputs", "feed these blobs, in:BLOB or BLOB; else made-up ones", "FILE.npz", default=""),
-    Flag("phase", "network phase", "PHASE", default="TEST", choices=("TRAIN", "TEST")),
+    WEIGHTS,
+    INPUTS,
+    PHASE,
     Flag("backward", "write the diffs of a backward pass, too"),
-    Flag("fork", "read the net with this fork's schema", "NAME", default=""),
+    *READING,
+)
+EXAMPLES = (
+    "caffe dump lenet.prototxt --weights=lenet.caffemodel --inputs=batch.npz -o golden.npz",
 )
 
 
@@ -36,16 +38,16 @@ def run(options: Namespace) -> int:
     """
     if not options.o.endswith(".npz"):
         raise UsageError("give the file to write: -o FILE.npz")
-    graph = load_graph(options.arguments[0], phase=options.phase, fork=options.fork or None)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        fed = quietly_fed(graph, batch=2)
-    if options.weights:
-        load_weights(fed.net, *options.weights)
+    check_net(Path(options.arguments[0]), "--weights")
+    graph = load_graph(options.arguments[0], phase=options.phase, **net_state(options))
+    fed, _ = fed_with_weights(graph, options.weights)
     given = read_inputs(Path(options.inputs)) if options.inputs else {}
     unknown = [name for name in given if name not in fed.inputs]
     if unknown:
-        raise UsageError(f"--inputs: the net has no input '{unknown[0]}'")
+        raise UsageError(
+            f"--inputs: the net has no input '{unknown[0]}'; it takes {', '.join(fed.inputs)}"
+        )
+    given = with_right_axes(given, fed.net.blob_shapes, options.arguments[0])
     blobs = kept_blobs(fed.net, {**fed.inputs, **given}, backward=options.backward)
     write_blobs(Path(options.o), blobs)
     made_up = [name for name in fed.inputs if name not in given]

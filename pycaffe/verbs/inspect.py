@@ -21,6 +21,10 @@ from ..looking import LOOKING
 GROUP = "nets and weights"
 ARGUMENTS = ("FILE",)
 FLAGS = (Flag("json", "print it all as JSON"), *LOOKING)
+EXAMPLES = (
+    "caffe inspect lenet.prototxt",
+    "caffe inspect lenet.caffemodel --json",
+)
 
 
 def run(options: Namespace) -> int:

@@ -20,6 +20,10 @@ FLAGS = (
     Flag("audit", "audit the training nets (--noaudit: leave that out)", default=True),
     Flag("fork", "read nets with this fork's schema, such as integral", "NAME"),
 )
+EXAMPLES = (
+    "caffe migrate old_repository --plan",
+    "caffe migrate old_repository -o new_project",
+)
 
 
 def run(options: Namespace) -> int:

@@ -22,7 +22,7 @@ from converter.schema import load_schema
 from converter.stand_in import quietly_fed
 
 from ..errors import UsageError
-from ..flags import Flag
+from ..flags import READING, Flag, net_state
 
 GROUP = "legacy scripts and files"
 ARGUMENTS = ("NET",)
@@ -33,10 +33,11 @@ FLAGS = (
     ),
     Flag("rewrite", f"{ALL}, or of {', '.join(REWRITES)}", _NAMES, default=ALL),
     Flag("phase", "network phase", "PHASE", default="TRAIN", choices=("TRAIN", "TEST")),
-    Flag("fork", "read the net with this fork's schema, such as integral", "NAME"),
     Flag("iterations", "time so many steps of both nets on made-up data; 0 for none", "N", int, 0),
     Flag("repeats", "show the blocks that repeat"),
+    *READING,
 )
+EXAMPLES = ("caffe rewrite train_val.prototxt -o fewer_layers.prototxt --iterations=5",)
 _TWO_NAMES = "batch_norm"
 
 
@@ -49,7 +50,7 @@ def run(options: Namespace) -> int:
     """
     path = Path(options.arguments[0])
     names = wanted_rewrites(options.rewrite.split(","))
-    graph = load_graph(path, phase=options.phase, fork=options.fork)
+    graph = load_graph(path, phase=options.phase, **net_state(options))
     changed = rewritten(graph, names)
     print(changed.rewriting)
     if options.repeats:

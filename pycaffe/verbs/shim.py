@@ -16,6 +16,7 @@ from ..foreign import HOME
 GROUP = "legacy scripts and files"
 ARGUMENTS = ("DIR",)
 FLAGS: tuple[Flag, ...] = ()
+EXAMPLES = ("caffe shim old_caffe && CAFFE_ROOT=old_caffe sh train.sh",)
 TOOLS = (
     *("caffe", "convert_imageset", "compute_image_mean", "device_query"),
     *("upgrade_net_proto_text", "upgrade_net_proto_binary", "upgrade_solver_proto_text"),

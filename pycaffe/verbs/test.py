@@ -16,6 +16,7 @@ from retrain.scoring import MeanOutputs
 
 from ..devices import announce, gpu_device
 from ..errors import UsageError
+from ..flags import NET
 from ..surroundings import dialect_of, warnings_to, watcher
 
 GROUP = "training"
@@ -25,17 +26,10 @@ FLAGS = (
     "iterations",
     "gpu",
     "log_dir",
-    "level",
-    "stage",
-    "fork",
-    "proto",
-    "layers",
-    "gradient",
-    "fixes",
-    "rewrite",
     "workers",
-    "allow_python",
+    *NET,
 )
+EXAMPLES = ("caffe test --model=train_test.prototxt --weights=lenet.caffemodel --iterations=5",)
 
 
 def run(options: Namespace) -> int:

@@ -16,6 +16,7 @@ from retrain.events import Note, Observer
 
 from ..devices import announce, gpu_device
 from ..errors import UsageError
+from ..flags import NET
 from ..layer_times import LayerByLayer, LayerTime, NetTime
 from ..splits import split_graph
 from ..surroundings import dialect_of, warnings_to, watcher
@@ -28,18 +29,11 @@ FLAGS = (
     "gpu",
     "log_dir",
     "phase",
-    "level",
-    "stage",
     "forward_only",
     "sort",
-    "fork",
-    "proto",
-    "layers",
-    "gradient",
-    "fixes",
-    "rewrite",
-    "allow_python",
+    *NET,
 )
+EXAMPLES = ("caffe time --model=lenet.prototxt --iterations=20 --sort=total",)
 _BAR = 24
 
 

@@ -21,6 +21,7 @@ from retrain.snapshot import make_folder, snapshot_prefix
 
 from ..devices import device_of_rank, process_count
 from ..errors import UsageError
+from ..flags import NET
 from ..launch import STOPPED_ELSEWHERE, leave_with_parent, run_together
 from ..surroundings import dialect_of, warnings_to, watcher
 
@@ -31,8 +32,6 @@ FLAGS = (
     "snapshot",
     "gpu",
     "nproc",
-    "level",
-    "stage",
     "sigint_effect",
     "sighup_effect",
     "amp",
@@ -41,14 +40,13 @@ FLAGS = (
     "weighting",
     "event_files",
     "log_dir",
-    "fork",
-    "proto",
-    "layers",
-    "gradient",
-    "fixes",
-    "rewrite",
     "workers",
-    "allow_python",
+    *NET,
+)
+EXAMPLES = (
+    "caffe train --solver=examples/prototxt/lenet/solver.prototxt",
+    "caffe train --solver=solver.prototxt --snapshot=run_iter_1000.solverstate",
+    "caffe train --solver=solver.prototxt --weights=pretrained.caffemodel --gpu=0,1",
 )
 
 

@@ -12,6 +12,7 @@ from .. import upgrading
 GROUP = "legacy scripts and files"
 ARGUMENTS = ("INPUT_CAFFEMODEL", "OUTPUT_CAFFEMODEL")
 FLAGS = upgrading.FLAGS
+EXAMPLES = ("caffe upgrade_net_proto_binary old.caffemodel new.caffemodel",)
 
 
 def run(options: Namespace) -> int:

@@ -11,6 +11,7 @@ from .. import upgrading
 GROUP = "legacy scripts and files"
 ARGUMENTS = ("INPUT_PROTOTXT", "OUTPUT_PROTOTXT")
 FLAGS = upgrading.FLAGS
+EXAMPLES = ("caffe upgrade_net_proto_text old.prototxt new.prototxt",)
 
 
 def run(options: Namespace) -> int:

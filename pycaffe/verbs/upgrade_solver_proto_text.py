@@ -11,6 +11,7 @@ from .. import upgrading
 GROUP = "legacy scripts and files"
 ARGUMENTS = ("INPUT_PROTOTXT", "OUTPUT_PROTOTXT")
 FLAGS = upgrading.FLAGS
+EXAMPLES = ("caffe upgrade_solver_proto_text old_solver.prototxt new_solver.prototxt",)
 
 
 def run(options: Namespace) -> int:

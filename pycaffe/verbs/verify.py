@@ -8,28 +8,37 @@ from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from converter.graph import Graph
 from converter.load import load_graph
 from converter.verify.comparing import Comparison, Row, compare
-from converter.verify.side import open_sides, read_inputs
+from converter.verify.kept_side import read_inputs
+from converter.verify.opening import open_sides
 
 from ..errors import UsageError
-from ..flags import Flag, comma_separated
+from ..flags import INPUTS, PHASE, READING, Flag, comma_separated, net_state
 
 ARGUMENTS = ("A", "B")
+_FILES = "FILE,FILE"
 FLAGS = (
-    Flag("inputs", "feed these blobs, in:BLOB or BLOB; else made-up ones", "FILE.npz", default=""),
-    Flag("weights_a", "weights of A", "FILE,FILE", comma_separated, ()),
-    Flag("weights_b", "weights of B", "FILE,FILE", comma_separated, ()),
-    Flag("phase", "phase of a prototxt", "PHASE", default="TEST", choices=("TRAIN", "TEST")),
+    INPUTS,
+    Flag("weights", "weights of A and B, where they are prototxts", _FILES, comma_separated, ()),
+    Flag("weights_a", "weights of A alone", _FILES, comma_separated, ()),
+    Flag("weights_b", "weights of B alone", _FILES, comma_separated, ()),
     Flag("tolerance", "largest difference, of a blob's largest value", "X", float, 1e-4),
     Flag("all", "show all blobs of a long net"),
     Flag("json", "print the comparison as JSON"),
-    Flag("fork", "read prototxts with this fork's schema", "NAME", default=""),
-    Flag("layers", "import these modules for their @layer classes", "M,M", comma_separated, ()),
+    PHASE,
+    *READING,
+)
+EXAMPLES = (
+    "caffe verify lenet.prototxt torch/lenet.py --weights=lenet.caffemodel",
+    "caffe verify torch/lenet.py onnx/lenet.onnx --inputs=batch.npz",
+    "caffe verify lenet.prototxt golden.npz --weights=lenet.caffemodel",
 )
 SHOWN = 40
 """Rows of a table that nobody asked to see whole."""
@@ -48,12 +57,10 @@ def run(options: Namespace) -> int:
         raise UsageError(f"--tolerance={options.tolerance}: give 0 or more")
 
     def load(path: Path) -> Graph:
-        return load_graph(
-            path, phase=options.phase, fork=options.fork or None, layers=options.layers
-        )
+        return load_graph(path, phase=options.phase, **net_state(options))
 
     paths = (Path(options.arguments[0]), Path(options.arguments[1]))
-    a, b, told = open_sides(paths, (options.weights_a, options.weights_b), load)
+    a, b, told = open_sides(paths, _weights(options, paths), load)
     for line in told:
         print(line, file=sys.stderr)
     given = read_inputs(Path(options.inputs)) if options.inputs else {}
@@ -66,34 +73,62 @@ def run(options: Namespace) -> int:
     return 0 if comparison.same else 1
 
 
+def _weights(options: Namespace, paths: Sequence[Path]) -> tuple[Sequence[str], Sequence[str]]:
+    """The weights of each side: its own flag's, else, for a prototxt, those for both."""
+    own = (options.weights_a, options.weights_b)
+    others = (".npz", ".onnx", ".py")
+    shared = [() if path.suffix in others else options.weights for path in paths]
+    return own[0] or shared[0], own[1] or shared[1]
+
+
 def _show(found: Comparison, console: Console, *, every: bool) -> None:
     rows = found.rows if every else _chosen(found)
-    table = Table("blob", "shape", "max abs", "relative", "cosine", "")
+    console.print(_table(rows))
+    left = len(found.rows) - len(rows)
+    notes = [f"{_counted(left, 'more blob')}: --all shows them"] if left else []
+    for side, names in (("A", found.only_a), ("B", found.only_b)):
+        if names:
+            notes.append(f"{_counted(len(names), 'blob')} only in {side}: {_some(names)}")
+    if any("@" in row.blob for row in rows):
+        notes.append("BLOB@LAYER is a blob as that layer made it, before one overwrote it in place")
+    strange = [row.blob for row in found.rows if row.cosine != row.cosine and row.same]
+    if strange:
+        notes.append(f"no finite numbers on both sides: {_some(strange)}")
+    for line in (*notes, *_verdict(found)):
+        console.print(line, markup=False, soft_wrap=True)
+
+
+def _table(rows: Sequence[Row]) -> Table:
+    table = Table("blob", "shape", header_style="bold", box=SIMPLE_HEAD, pad_edge=False)
+    table.columns[0].overflow = table.columns[1].overflow = "fold"
+    for head in ("max abs", "relative", "cosine"):
+        table.add_column(head, justify="right", no_wrap=True)
+    table.add_column("", no_wrap=True)
     for row in rows:
         same = row.shape == row.other_shape
         shape = f"{list(row.shape)}" if same else f"{list(row.shape)} / {list(row.other_shape)}"
         numbers = (f"{row.largest:.2e}", f"{row.relative:.2e}", f"{row.cosine:.6f}")
-        style = "" if row.same else "bold red"
-        table.add_row(row.blob, shape, *numbers, "" if row.same else "differs", style=style)
-    console.print(table)
-    left = len(found.rows) - len(rows)
-    if left:
-        console.print(f"{left} more blobs: --all shows them")
-    for side, names in (("A", found.only_a), ("B", found.only_b)):
-        if names:
-            console.print(f"{len(names)} blobs only in {side}: {_some(names)}", markup=False)
-    strange = [row.blob for row in found.rows if row.cosine != row.cosine and row.same]
-    if strange:
-        console.print(f"no finite numbers on both sides: {_some(strange)}", markup=False)
-    apart = [row for row in found.rows if not row.same]
-    if found.first is None:
-        console.print(f"{len(found.rows)} blobs agree within {found.tolerance:g}")
-        return
-    console.print(
-        f"{len(apart)} of {len(found.rows)} blobs differ by more than {found.tolerance:g}"
-    )
-    where = found.first.layer or f"blob '{found.first.blob}'"
-    console.print(f"first: {where}", markup=False, soft_wrap=True)
+        cells = (row.blob, shape, *(numbers if same else ("", "", "")), row.why)
+        table.add_row(*map(Text, cells), style="" if row.same else "bold red")
+    return table
+
+
+def _verdict(found: Comparison) -> Sequence[str]:
+    count, first = len(found.rows), found.first
+    if first is None:
+        verb = "agrees" if count == 1 else "agree"
+        return [f"{_counted(count, 'blob')} {verb} within {found.tolerance:g}"]
+    apart = sum(not row.same for row in found.rows)
+    verb = "differs" if apart == 1 else "differ"
+    maker = f"{first.layer}, " if first.layer else ""
+    return [
+        f"{apart} of {_counted(count, 'blob')} {verb} by more than {found.tolerance:g}",
+        f"first: {maker}blob '{first.blob}'",
+    ]
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count} {what}{'' if count == 1 else 's'}"
 
 
 def _chosen(found: Comparison) -> Sequence[Row]:

@@ -25,6 +25,7 @@ FLAGS = (
     ),
     *LOOKING,
 )
+EXAMPLES = ("caffe view train_val.prototxt --log=train.log -o net.html",)
 
 
 def run(options: Namespace) -> int:

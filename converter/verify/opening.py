@@ -1,0 +1,98 @@
+"""Opens what the user names: a prototxt, its PyTorch source, its ONNX file, kept blobs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from ..errors import DataError, WeightError
+from ..graph import Graph
+from ..load import load_graph
+from ..stored import WeightFile
+from ..tensor_files import KEYS, read_tensors
+from .kept_side import is_half, kept_side
+from .net_side import net_side
+from .onnx_side import onnx_side
+from .side import Side
+from .source_side import source_side
+
+WEIGHTS_ALONE = (".caffemodel", ".h5", ".hdf5", ".safetensors", ".solverstate", ".binaryproto")
+
+
+def open_sides(
+    paths: tuple[Path, Path],
+    weights: tuple[Sequence[str], Sequence[str]],
+    load: Callable[[Path], Graph] = load_graph,
+) -> tuple[Side, Side, list[str]]:
+    """Both sides, and what to tell about them.
+
+    A net's prototxt without weights takes those of the other side, where that keeps them by layer.
+
+    Raises:
+        CaffeError: a file does not read.
+    """
+    told: list[str] = []
+    a = _side(paths[0], weights[0], paths[1], load, told, "--weights_a")
+    b = _side(paths[1], weights[1], paths[0], load, told, "--weights_b")
+    return a, b, told
+
+
+def _side(
+    path: Path,
+    weights: Sequence[str],
+    other: Path,
+    load: Callable[[Path], Graph],
+    told: list[str],
+    flag: str,
+) -> Side:
+    _check(path, weights, flag)
+    if path.suffix == ".npz":
+        side = kept_side(path)
+        if is_half(side):
+            told.append(f"{path}: has half precision, three digits: give --tolerance=2e-3")
+        return side
+    if path.suffix == ".onnx":
+        return onnx_side(path)
+    if path.suffix == ".py":
+        return source_side(path, weights[0] if weights else None)
+    files: list[str | WeightFile] = list(weights)
+    lent = None if weights else weights_beside(other)
+    if lent is not None:
+        files.append(lent)
+        told.append(f"{path}: with the weights of {lent.path}")
+    elif not weights:
+        told.append(f"{path}: without weights, as its fillers make them; {flag}=FILE gives some")
+    return net_side(load(path), files, str(path))
+
+
+def _check(path: Path, weights: Sequence[str], flag: str) -> None:
+    if not path.exists():
+        raise DataError(f"{path}: there is no such file")
+    if path.is_dir():
+        raise DataError(f"{path}: is a folder; give a prototxt, .py, .onnx or .npz")
+    check_net(path, flag)
+    if weights and path.suffix in (".onnx", ".npz"):
+        raise DataError(f"{flag}: {path} takes no weights, its numbers are its own")
+
+
+def check_net(path: Path, flag: str) -> None:
+    """Refuse, by its name, what has no net in it.
+
+    Raises:
+        DataError: it has weights or a state alone; names the flag that takes weights.
+    """
+    if path.suffix.lower() in WEIGHTS_ALONE:
+        raise DataError(f"{path}: is no net; give the net's prototxt, and weights by {flag}")
+
+
+def weights_beside(path: Path) -> WeightFile | None:
+    """Weights by layer that the other side has with it: of a source, or of kept blobs."""
+    file = path.with_suffix(".safetensors") if path.suffix == ".py" else path
+    keyed = path.suffix == ".py" and file.exists() and path.with_suffix(KEYS).exists()
+    if not keyed and path.suffix != ".npz":
+        return None
+    try:
+        found = read_tensors(file)
+    except WeightError:
+        return None
+    return found if found.layers else None

@@ -1,0 +1,77 @@
+"""caffe convert at a prompt: what it will not overwrite, and what it says of a bad folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from converter import load_net
+from converter.exports.caffe_files import write_weights
+from pycaffe.command import main
+
+TEXT = """
+name: "pair"
+layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 2 dim: 6 } } }
+layer { name: "ip" type: "InnerProduct" bottom: "data" top: "ip"
+  inner_product_param { num_output: 5 weight_filler { type: "xavier" } } }
+"""
+
+
+@pytest.fixture
+def pair(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder to be in, with a net and weights for it."""
+    monkeypatch.chdir(tmp_path)
+    Path("pair.prototxt").write_text(TEXT)
+    torch.manual_seed(4)
+    write_weights(load_net("pair.prototxt"), Path("pair.caffemodel"))
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("form", "target"), [("caffe", "pair.prototxt"), ("npz", "pair.npz")], ids=["net", "weights"]
+)
+def test_what_was_read_is_not_overwritten(
+    form: str, target: str, pair: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    weights = "pair.caffemodel"
+    if form == "npz":
+        assert main(["convert", "pair.prototxt", f"--weights={weights}", "--to=npz"]) == 0
+        weights = "pair.npz"
+    before = Path(target).read_bytes()
+    capsys.readouterr()
+    assert main(["convert", "pair.prototxt", f"--weights={weights}", f"--to={form}"]) == 2
+    problem = f"caffe: {target}: is what was read; give another folder: -o DIR"
+    assert capsys.readouterr().err.splitlines()[-1] == problem
+    assert Path(target).read_bytes() == before
+
+
+def test_the_weights_of_a_source_are_not_overwritten_by_others(
+    pair: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Both are called NAME.safetensors, and have other names inside."""
+    assert main(["convert", "pair.prototxt", "-o", "out"]) == 0
+    before = Path("out/pair.safetensors").read_bytes()
+    assert main(["convert", "pair.prototxt", "--to=safetensors", "-o", "out"]) == 2
+    assert "has the weights of the source beside it" in capsys.readouterr().err
+    assert Path("out/pair.safetensors").read_bytes() == before
+
+
+@pytest.mark.parametrize("form", ["pytorch", "onnx", "caffe", "npz"])
+def test_a_folder_that_cannot_be_written_is_one_line(
+    form: str, pair: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("file").touch()
+    assert main(["convert", "pair.prototxt", f"--to={form}", "-o", "file/out"]) == 2
+    assert capsys.readouterr().err == "caffe: -o file/out: cannot be written to: Not a directory\n"
+
+
+def test_weights_that_do_not_fit_are_one_line_each(
+    pair: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("wide.prototxt").write_text(TEXT.replace("num_output: 5", "num_output: 7"))
+    assert main(["convert", "wide.prototxt", "--weights=pair.caffemodel", "-o", "out"]) == 2
+    first = capsys.readouterr().err.splitlines()[0]
+    assert first.startswith("caffe: pair.caffemodel: layer 'ip' (InnerProduct): weight is [5, 6]")
+    assert not Path("out").exists()
