@@ -52,8 +52,9 @@ class WeightingChoice:
             given = {n: v for n, v in known.items() if n in names}
             for name, value in self.options.items():
                 read, before = _converted(name, value, hints[name]), given.get(name)
-                both = isinstance(read, dict) and isinstance(before, dict)
-                given[name] = {**before, **read} if both else read
+                if isinstance(read, dict) and isinstance(before, dict):
+                    read = {**before, **read}
+                given[name] = read
             return cls(**given)
         except LayerError as error:
             raise SolverError(f"{self.where}: {error}") from error
