@@ -369,3 +369,73 @@ def test_the_gallery_is_formatted_and_clean_where_it_is_copied_to(
         run = ["ruff", *command, "--isolated", "--line-length", "88", path]
         done = subprocess.run(run, capture_output=True, text=True, cwd=tmp_path, check=False)
         assert done.returncode == 0, done.stdout
+
+
+LABELS = 'layer { name: "label" type: "Input" top: "label" input_param { shape { %s } } }\n'
+
+
+def scored(shape: str, *losses: str) -> str:
+    return net_of(conv("score", "data", 5, 1, relu=False), LABELS % shape, *losses)
+
+
+@pytest.mark.parametrize(
+    ("labels", "settings", "said"),
+    [
+        ("dim: 2 dim: 1 dim: 16 dim: 16", "", "label.squeeze(1).long())"),
+        ("dim: 2 dim: 16 dim: 16", "ignore_label: 3", "label.long(), ignore_index=3)"),
+        ("dim: 2 dim: 16 dim: 16", "normalize: false", 'reduction="sum") / label.shape[0]'),
+        ("dim: 2 dim: 16 dim: 16", "normalization: NONE", 'reduction="sum")'),
+    ],
+)
+def test_a_loss_at_every_place_is_torchs_own(
+    labels: str, settings: str, said: str, tmp_path: Path
+) -> None:
+    loss = layer("loss", "SoftmaxWithLoss", "score label", "loss", f"loss_param {{ {settings} }}")
+    text = source_that_matches(scored(labels, loss), tmp_path).text
+    assert said in " ".join(text.split())
+    assert "caffe_layers" not in text
+
+
+def test_a_long_operation_is_broken_at_its_operators() -> None:
+    long = f"loss = {'a' * 40}({'b' * 30}) * 2 / {'c' * 30}"
+    assert wrapped(long, 0) == [
+        "loss = (",
+        f"    {'a' * 40}({'b' * 30})",
+        "    * 2",
+        f"    / {'c' * 30}",
+        ")",
+    ]
+
+
+def test_accuracy_counts_as_caffe_does(tmp_path: Path) -> None:
+    classes = 'inner_product_param { num_output: 7 weight_filler { type: "xavier" } }'
+    text = net_of(
+        layer("score", "InnerProduct", "data", "score", classes),
+        LABELS % "dim: 2",
+        layer("accuracy", "Accuracy", "score label", "accuracy", "accuracy_param { top_k: 3 }"),
+    )
+    source = source_that_matches(text, tmp_path)
+    with pytorch.module_of(source.text) as module:
+        same = torch.tensor([[1.0, 1.0, 0.0], [0.0, 2.0, 2.0], [3.0, 0.0, 1.0]])
+        label = torch.tensor([0.0, 0.0, 0.0])
+        assert module.top_k_accuracy(same, label).item() == pytest.approx(1 / 3)
+        assert module.top_k_accuracy(same, label, 2).item() == pytest.approx(2 / 3)
+
+
+def test_a_map_is_cropped_without_a_layer(tmp_path: Path) -> None:
+    text = net_of(
+        conv("low", "data", 5, 5, "stride: 2"),
+        layer("score", "Crop", "data low", "score", "crop_param { axis: 2 offset: 3 }"),
+    )
+    assert "crop_like(data, " in source_that_matches(text, tmp_path).text
+
+
+def test_a_blob_called_like_a_function_of_the_file(tmp_path: Path) -> None:
+    text = net_of(
+        conv("F", "data", 3, 3),
+        layer("torch", "Eltwise", "F data"),
+        layer("loss", "EuclideanLoss", "torch data", "euclidean_loss"),
+        layer("again", "EuclideanLoss", "F data"),
+        layer("sum", "Eltwise", "euclidean_loss again"),
+    )
+    source_that_matches(text, tmp_path)

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from .layout import wrapped
+from .layout import is_operation, wrapped
+from .local_definitions import LOCAL_DEFINITIONS
 from .naming import identifier, numbered, plural, stem
 from .program import Op, Ref, Structure
 from .value_lists import joined_parts
@@ -16,6 +17,8 @@ from .words import common_start, common_words, name_words
 _LONGEST_INSIDE, _DEEPEST_INSIDE, _MOST_NAMED = 50, 2, 4
 
 
+_TAKEN = {"x", "torch", "F", "nn", *LOCAL_DEFINITIONS}
+"""Names that no blob's variable may have."""
 Kind = Literal["single", "chain", "mapped"]
 
 
@@ -110,7 +113,8 @@ def _can_stand_inside(
     if len(reads) != 1:
         return False
     if following is None:
-        return len(state.structure.outputs) == 1
+        short = len(text) <= _LONGEST_INSIDE or not is_operation(text)
+        return len(state.structure.outputs) == 1 and (short or not state.structure.is_whole)
     if len(text) > _LONGEST_INSIDE or text.count("(") > _DEEPEST_INSIDE or "=" in text:
         return False
     op = state.structure.body[following.start]
@@ -231,7 +235,7 @@ def _own_name(state: _Forward, output: str) -> str:
 
 def _free(state: _Forward, name: str, since: int) -> str:
     """The name, or the next like it, that holds nothing read after op `since`."""
-    while name == "x" or _is_held(state, name, since):
+    while name in _TAKEN or _is_held(state, name, since):
         name = numbered(name)
     return name
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 WIDTH = 88
 _OPENING = {")": "(", "]": "[", "}": "{"}
 
@@ -12,10 +14,11 @@ def wrapped(line: str, indent: int) -> list[str]:
     if len(text) <= WIDTH:
         return [text]
     parts = _first_brackets(line) if line.startswith("def ") else _last_brackets(line)
-    name, assigned, value = line.partition(" = ")
-    if assigned and "(" not in name and _needs_brackets(value, parts, indent):
-        inside = wrapped(value, indent + 4)
-        return [" " * indent + f"{name} = (", *inside, " " * indent + ")"]
+    start, value = _said_of(line)
+    if start and _needs_brackets(value, parts, indent):
+        operands = _operands(value) if len(value) + indent + 4 > WIDTH else [value]
+        inside = [each for operand in operands for each in wrapped(operand, indent + 4)]
+        return [" " * indent + f"{start}(", *inside, " " * indent + ")"]
     if parts is None:
         return [text]
     head, inner, tail = parts
@@ -30,12 +33,50 @@ def wrapped(line: str, indent: int) -> list[str]:
     return [" " * indent + head, *middle, " " * indent + tail]
 
 
+def _said_of(line: str) -> tuple[str, str]:
+    """`name = ` or `return ` of a statement, and the value; "" of another line."""
+    name, assigned, value = line.partition(" = ")
+    if assigned and not set(name) & set("([{"):
+        return f"{name} = ", value
+    return ("return ", line[7:]) if line.startswith("return ") else ("", line)
+
+
 def _needs_brackets(value: str, parts: tuple[str, str, str] | None, indent: int) -> bool:
-    """Whether an assigned value is put in brackets: an operation, or a call with a long name."""
-    if parts is not None and len(parts[0]) + indent > WIDTH:
+    """Whether a value is put in brackets: an operation, or a call with a long name.
+
+    A sum of two that ends with a call is broken in that call's brackets.
+    """
+    if parts is None or len(parts[0]) + indent > WIDTH:
         return True
-    is_sum = _last_brackets(value) is None or _is_operation(value)
-    return is_sum and len(value) + indent + 4 <= WIDTH
+    operators = sum(1 for _ in _operator_places(value))
+    return operators > 1 or (operators == 1 and not value.endswith(")"))
+
+
+def _operands(value: str) -> list[str]:
+    """What an operation joins, each but the first with its operator; the value if it is none."""
+    for operators in ((" + ", " - "), (" * ", " / ")):
+        found, start = [], 0
+        for i in _operator_places(value):
+            if value[i : i + 3] in operators:
+                found.append(value[start:i])
+                start = i + 1
+        if found:
+            return [*found, value[start:]]
+    return [value]
+
+
+def _operator_places(text: str) -> Iterator[int]:
+    """Where an operator stands outside all brackets."""
+    depth = 0
+    for i, letter in enumerate(text):
+        depth += (letter in "([{") - (letter in ")]}")
+        if depth == 0 and text[i : i + 3] in (" + ", " - ", " * ", " / "):
+            yield i
+
+
+def is_operation(text: str) -> bool:
+    """Whether an operator stands outside all brackets."""
+    return any(True for _ in _operator_places(text))
 
 
 def split_arguments(text: str) -> list[str]:
@@ -85,13 +126,3 @@ def _first_brackets(line: str) -> tuple[str, str, str] | None:
         if depth == 0:
             return line[: start + 1], line[start + 1 : i], line[i:]
     return None
-
-
-def _is_operation(text: str) -> bool:
-    """Whether an operator stands outside all brackets."""
-    depth = 0
-    for i, letter in enumerate(text):
-        depth += (letter in "([{") - (letter in ")]}")
-        if depth == 0 and text[i : i + 3] in (" + ", " - ", " * ", " / "):
-            return True
-    return False

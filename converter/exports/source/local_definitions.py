@@ -27,6 +27,19 @@ _EUCLIDEAN = '''def euclidean_loss(a: Tensor, b: Tensor) -> Tensor:
 '''
 
 
+_ACCURACY = '''def top_k_accuracy(scores: Tensor, labels: Tensor, top_k: int = 1) -> Tensor:
+    """Share of samples with fewer than `top_k` other classes that score as high."""
+    own = scores.gather(1, labels.long().reshape(-1, 1))
+    as_high = (scores >= own).sum(1) - 1
+    return (as_high < top_k).to(scores.dtype).mean()
+'''
+_CROP = '''def crop_like(x: Tensor, reference: Tensor, offset: int = 0) -> Tensor:
+    """The part of x as high and wide as the reference, from `offset` down and right."""
+    height, width = reference.shape[2:]
+    return x[:, :, offset : offset + height, offset : offset + width]
+'''
+
+
 def _norms() -> dict[str, str]:
     said = {
         "FrozenBatchNorm": ("its running statistics, in training too", False),
@@ -39,5 +52,11 @@ def _norms() -> dict[str, str]:
     }
 
 
-LOCAL_DEFINITIONS = {"euclidean_loss": _EUCLIDEAN, "ChannelScale": _SCALE, **_norms()}
+LOCAL_DEFINITIONS = {
+    "euclidean_loss": _EUCLIDEAN,
+    "top_k_accuracy": _ACCURACY,
+    "crop_like": _CROP,
+    "ChannelScale": _SCALE,
+    **_norms(),
+}
 """Python text by the name that it defines."""

@@ -15,6 +15,7 @@ from ...arguments import layer_arguments
 from ...fx_code import output_name
 from ...graph import Node
 from ...net import Net
+from . import torch_losses as torch_losses  # registers them
 from .lighter import lighter
 from .program import Call, Op, Program, Stored, uses
 from .torch_calls import number, torch_call

@@ -302,18 +302,3 @@ def _reshape(layer: Any, key: str, shapes: Sequence[Shape]) -> Call | None:
         return None
     sizes = [f"{{0}}.shape[{i}]" if s == 0 else str(s) for i, s in enumerate(layer.shape)]
     return expression(f"{{0}}.reshape({', '.join(sizes)})")
-
-
-@in_torch("EuclideanLoss")
-def _euclidean_loss(layer: Any, key: str, shapes: Sequence[Shape]) -> Call:
-    return expression("euclidean_loss({0}, {1})")
-
-
-@in_torch("SoftmaxWithLoss")
-def _softmax_with_loss(layer: Any, key: str, shapes: Sequence[Shape]) -> Call | None:
-    rows = len(shapes[0]) == 2 and layer.axis == 1 and len(shapes[1]) == 1
-    if not rows or layer.tops != 1 or layer.ignore_label is not None:
-        return None
-    if layer.normalization not in ("VALID", "FULL", "BATCH_SIZE"):
-        return None
-    return expression("F.cross_entropy({0}, {1}.long())")
