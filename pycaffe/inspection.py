@@ -5,17 +5,21 @@ from __future__ import annotations
 import math
 from argparse import Namespace
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import h5py
 
 from caffe_layers.errors import CaffeError, DataError
+from caffe_layers.layer import Shape
 from converter.blob import read_blob
 from converter.facts.database_facts import DatabaseFacts, database_facts, is_database
+from converter.facts.list_facts import ListFacts, is_list, list_facts
 from converter.facts.net_facts import LayerFacts, NetFacts
 from converter.facts.number_facts import NumberFacts, number_facts, weight_facts
+from converter.facts.tensor_facts import SUFFIXES as TENSORS
+from converter.facts.tensor_facts import tensor_facts
 from converter.hdf5_weights import SIGNATURE
 from converter.text import parse
 from converter.view.labels import bytes_text, count_text, shape_text
@@ -32,13 +36,17 @@ _MOST_LABELS = 40
 
 @dataclass(frozen=True)
 class Table:
-    """Rows under a head; the columns from `left` on are numbers. `foot` has the sums."""
+    """Rows under a head; the columns from `left` on are numbers. `foot` has the sums.
+
+    `narrow` says the same in fewer columns, for terminals where this one does not fit.
+    """
 
     title: str
     head: Sequence[str]
     rows: Sequence[Sequence[str]]
     left: int = 1
     foot: Sequence[str] = ()
+    narrow: Table | None = None
 
 
 @dataclass(frozen=True)
@@ -74,10 +82,12 @@ def inspection_of(path: Path, options: Namespace) -> Inspection:
         raise UsageError(f"{path}: the file is empty")
     if head.startswith(SIGNATURE):
         return _hdf5(path)
+    if path.suffix.lower() in TENSORS:
+        return _tensors(path)
     text = _text(path, head)
-    if text is not None:
-        return _prototxt(path, text, options)
-    return _binary(path)
+    if text is None:
+        return _binary(path)
+    return _list(list_facts(text)) if is_list(text) else _prototxt(path, text, options)
 
 
 def _text(path: Path, head: bytes) -> str | None:
@@ -97,7 +107,7 @@ def _prototxt(path: Path, text: str, options: Namespace) -> Inspection:
     if not names & {"layer", "layers"} and names & {"base_lr", "net", "train_net", "lr_policy"}:
         return _solver(path)
     phase = options.phase or "TRAIN"
-    return net_inspection(looked_at(read_graph(str(path), options, phase))[1])
+    return net_inspection(looked_at(read_graph(str(path), options, phase), options.picture)[1])
 
 
 def _solver(path: Path) -> Inspection:
@@ -129,23 +139,25 @@ def net_inspection(facts: NetFacts) -> Inspection:
     head = (*said, "parameters", "multiply-adds", "activations")
     totals = facts.totals
     foot = (f"{totals['layers']} layers", facts.phase, "", "", "", "", "")
-    sums = (f"{totals['parameters']:,}", count_text(totals["multiply_adds"]))
-    table = Table(
-        facts.name or "net without a name",
-        head,
-        [_layer_row(layer) for layer in facts.layers],
-        7,
-        (*foot, *sums, bytes_text(totals["activation_bytes"])),
+    counts = (f"{totals['parameters']:,}", count_text(totals["multiply_adds"]))
+    sums = (*counts, bytes_text(totals["activation_bytes"]))
+    title = facts.name or "net without a name"
+    rows = [_layer_row(layer) for layer in facts.layers]
+    narrow = Table(
+        title,
+        ("layer", "tops and blobs", "parameters", "mult-adds", "memory"),
+        [
+            (f"{row[0]}\n  {row[1]}", _tops_and_blobs(layer), *row[7:])
+            for row, layer in zip(rows, facts.layers, strict=True)
+        ],
+        2,
+        (foot[0], foot[1], *sums),
     )
-    notes = []
-    if facts.problem:
-        notes.append(f"shapes are not known: {facts.problem}")
-    if facts.made_up:
-        kinds = ", ".join(facts.made_up)
-        notes.append(f"{kinds}: no data here; shapes are what the file declares or the net needs")
-    unknown = [layer.name for layer in facts.layers if layer.multiply_adds is None]
-    if unknown and not facts.problem:
-        notes.append(f"multiply-adds not known without data: {', '.join(unknown)}")
+    table = Table(title, head, rows, 7, (*foot, *sums), narrow)
+    notes = [f"shapes are not known: {facts.problem}"] if facts.problem else []
+    notes += facts.notes
+    if (facts.batch or 1) > 1:
+        notes.append(f"multiply-adds and activations are those of a batch of {facts.batch}")
     return Inspection("net", facts.as_data(), [table], notes)
 
 
@@ -164,6 +176,21 @@ def _layer_row(layer: LayerFacts) -> tuple[str, ...]:
         "?" if work is None else count_text(work) if work else "",
         bytes_text(layer.activation_bytes) if layer.activation_bytes else "in place",
     )
+
+
+def _tops_and_blobs(layer: LayerFacts) -> str:
+    """The shapes of a layer's tops and below them those of its blobs, without spaces."""
+    tops = _repeated([_tight(top.shape) for top in layer.tops])
+    blobs = [
+        f"  {_tight(blob.shape)} lr {blob.lr_mult:g} decay {blob.decay_mult:g}"
+        for blob in layer.blobs
+    ]
+    losses = [f"  loss × {weight:g}" for weight in layer.loss_weights.values()]
+    return "\n".join([*([tops] if tops else []), *blobs, *losses])
+
+
+def _tight(shape: Shape | None) -> str:
+    return "?" if shape is None else shape_text(shape).replace(" × ", "×")
 
 
 def _repeated(texts: Sequence[str]) -> str:
@@ -193,6 +220,16 @@ def _binary(path: Path) -> Inspection:
     raise UsageError(f"{path}: is none of the files that Caffe has: {wanted}")
 
 
+def _tensors(path: Path) -> Inspection:
+    named = tensor_facts(path)
+    data = {"arrays": [{"name": name} | facts.as_data() for name, facts in named.items()]}
+    rows = [(name, *number_cells(facts)) for name, facts in named.items()]
+    count = sum(math.prod(facts.shape) for facts in named.values())
+    foot = (f"{len(rows)} arrays", f"{count:,} numbers")
+    table = _with_narrow(Table("Arrays", ("array", *NUMBERS), rows, 3, foot))
+    return Inspection("arrays", data, [table])
+
+
 def _hdf5(path: Path) -> Inspection:
     try:
         with h5py.File(path, "r") as file:
@@ -206,7 +243,9 @@ def _hdf5(path: Path) -> Inspection:
         raise DataError(f"{path}: is no whole HDF5 file: {error}") from error
     data = {"datasets": [{"name": name} | facts.as_data() for name, facts in named]}
     rows = [(name, *number_cells(facts)) for name, facts in named]
-    return Inspection("HDF5 data", data, [Table("Datasets", ("dataset", *NUMBERS), rows, 3)])
+    return Inspection(
+        "HDF5 data", data, [_with_narrow(Table("Datasets", ("dataset", *NUMBERS), rows, 3))]
+    )
 
 
 def _add(named: list[tuple[str, NumberFacts]], name: str, item: Any) -> None:
@@ -230,7 +269,7 @@ def _weights(path: Path) -> Inspection:
     bad = sum(fact.numbers.nan + fact.numbers.infinite for fact in facts)
     notes = [f"{bad} numbers are not finite"] if bad else []
     title = f"{file.net_name or 'net without a name'} · {file.format}"
-    table = Table(title, ("blob", *NUMBERS), rows, 3, foot)
+    table = _with_narrow(Table(title, ("blob", *NUMBERS), rows, 3, foot))
     return Inspection("weights", data, [table], notes)
 
 
@@ -247,7 +286,7 @@ def _state(path: Path) -> Inspection:
     said = [(name.replace("_", " "), str(data[name])) for name in list(data)[:3]]
     tables = [
         Table("State", ("field", "value"), said, 2),
-        Table("History", ("blob", *NUMBERS), rows, 3, (f"{len(rows)} blobs",)),
+        _with_narrow(Table("History", ("blob", *NUMBERS), rows, 3, (f"{len(rows)} blobs",))),
     ]
     return Inspection("solver state", data, tables)
 
@@ -260,8 +299,18 @@ def _blob(path: Path) -> Inspection:
     each = [number_facts(channel) for channel in channels]
     rows += [(f"channel {i}", *number_cells(facts)) for i, facts in enumerate(each[:16])]
     data = whole.as_data() | {"channels": [facts.as_data() for facts in each]}
-    table = Table("Blob", ("part", *NUMBERS), rows if blob.size else (), 3)
+    table = _with_narrow(Table("Blob", ("part", *NUMBERS), rows if blob.size else (), 3))
     return Inspection("blob", data, [table])
+
+
+def _with_narrow(table: Table) -> Table:
+    """A table of `NUMBERS` with shape and type below the name where it does not fit."""
+    rows = [
+        (f"{name}\n  {shape.replace(' × ', '×')} {kind}", *numbers)
+        for name, shape, kind, *numbers in table.rows
+    ]
+    head = (table.head[0], *table.head[3:])
+    return replace(table, narrow=Table(table.title, head, rows, 1, table.foot[:1]))
 
 
 def number_cells(facts: NumberFacts) -> tuple[str, ...]:
@@ -272,7 +321,7 @@ def number_cells(facts: NumberFacts) -> tuple[str, ...]:
     return (shape_text(facts.shape), facts.dtype, *texts, *bad)
 
 
-# Databases
+# Databases and lists
 
 
 def _database(facts: DatabaseFacts) -> Inspection:
@@ -283,16 +332,35 @@ def _database(facts: DatabaseFacts) -> Inspection:
         *(("shape", f"{shape_text(shape)}: {n:,}") for shape, n in facts.shapes.items()),
         *(("stored as", f"{kind}: {n:,}") for kind, n in facts.kinds.items()),
     ]
-    shown = list(facts.labels.items())[:_MOST_LABELS]
-    most = max(facts.labels.values(), default=1)
-    rows = [(str(label), "█" * max(1, round(30 * n / most)), f"{n:,}") for label, n in shown]
-    foot = (f"{len(facts.labels)} labels", "", f"{sum(facts.labels.values()):,}")
-    tables = [Table(facts.backend, ("field", "value"), said, 2)]
-    if rows:
-        tables.append(Table("Labels", ("label", "", "records"), rows, 2, foot))
-    notes = []
-    if len(facts.labels) > len(shown):
-        notes.append(f"{len(facts.labels) - len(shown)} more labels are not shown")
+    tables, notes = _labels(facts.labels)
+    tables.insert(0, Table(facts.backend, ("field", "value"), said, 2))
     if facts.looked_at < facts.count:
         notes.append(f"shapes and labels are those of the first {facts.looked_at:,} records")
     return Inspection("database", facts.as_data(), tables, notes)
+
+
+def _list(facts: ListFacts) -> Inspection:
+    """A text list of files: of ImageData with labels, of HDF5Data without."""
+    of = f" of the first {facts.sought:,}" if facts.sought < facts.count else ""
+    said = [
+        ("lines", f"{facts.count:,}"),
+        ("first", facts.first),
+        ("numbers behind each", " or ".join(str(n) for n in facts.numbers)),
+        ("not found", f"{facts.missing:,}{of}"),
+    ]
+    tables, notes = _labels(facts.labels)
+    if facts.missing:
+        notes.append("names are looked for from the current folder, without a layer's root_folder")
+    tables.insert(0, Table("List of files", ("field", "value"), said, 2))
+    return Inspection("list", facts.as_data(), tables, notes)
+
+
+def _labels(labels: dict[int, int]) -> tuple[list[Table], list[str]]:
+    """How often there is each label, as bars; nothing where there is none."""
+    shown = list(labels.items())[:_MOST_LABELS]
+    most = max(labels.values(), default=1)
+    rows = [(str(label), "█" * max(1, round(30 * n / most)), f"{n:,}") for label, n in shown]
+    foot = (f"{len(labels)} labels", "", f"{sum(labels.values()):,}")
+    tables = [Table("Labels", ("label", "", "records"), rows, 2, foot)] if rows else []
+    more = len(labels) - len(shown)
+    return tables, [f"{more} more labels are not shown"] if more else []

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import json
+from argparse import Namespace
 from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
 import pytest
+from rich.console import Console
+from safetensors.numpy import save_file
 
 from caffe_layers.data.storage.writing import new_records
 from caffe_layers.datum import Datum
@@ -18,6 +22,8 @@ from converter.facts.net_facts import net_facts
 from converter.load import load_graph, load_net
 from converter.weights import save_weights
 from pycaffe.command import main
+from pycaffe.inspection import inspection_of, net_inspection
+from pycaffe.verbs.inspect import printed
 from retrain.solver_state import write_state
 from retrain.stored_state import SolverState
 
@@ -198,5 +204,119 @@ def test_what_is_no_file_of_caffes_is_one_line(
 @pytest.mark.usefixtures("digits")
 def test_the_table_has_totals(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["inspect", str(LENET)]) == 0
-    last = capsys.readouterr().out.strip().splitlines()[-1]
+    last = capsys.readouterr().out.strip().splitlines()[-2]
     assert last.split() == ["9", "layers", "TRAIN", "431,080", "147", "M", "4.8", "MiB"]
+
+
+# Figures that others published, in millions of multiply-adds a picture
+
+PUBLISHED: dict[str, tuple[float, float | None]] = {
+    # Sze et al., Efficient Processing of Deep Neural Networks (2017), table 2
+    "BVLC+caffe/models/bvlc_alexnet/deploy.prototxt": (724, 61),
+    "BXuan694+Caffe/models/vggnet/VGG_ILSVRC_16_layers_deploy.prototxt": (15_500, 138),
+    "KaimingHe+deep-residual-networks/prototxt/ResNet-50-deploy.prototxt": (3_900, 25.5),
+    # He et al., Deep Residual Learning (2016), table 1 and figure 3
+    "BXuan694+Caffe/models/vggnet/VGG_ILSVRC_19_layers_deploy.prototxt": (19_600, None),
+    "KaimingHe+deep-residual-networks/prototxt/ResNet-101-deploy.prototxt": (7_600, None),
+    "KaimingHe+deep-residual-networks/prototxt/ResNet-152-deploy.prototxt": (11_300, None),
+    # the analyzer of Netscope's fork
+    "BVLC+caffe/models/bvlc_googlenet/deploy.prototxt": (1_600, 7),
+}
+"""Rounded to two or three digits, as they were printed."""
+
+
+@pytest.mark.parametrize(
+    "name", PUBLISHED, ids=lambda name: Path(name).parent.name + Path(name).stem
+)
+def test_work_and_parameters_as_published(corpus: Path, name: str) -> None:
+    facts = net_facts(load_graph(corpus / name, phase="TEST"))
+    work, parameters = PUBLISHED[name]
+    assert facts.batch is not None
+    assert facts.totals["multiply_adds"] / facts.batch == pytest.approx(work * 1e6, rel=0.015)
+    if parameters is not None:
+        assert facts.totals["parameters"] == pytest.approx(parameters * 1e6, rel=5e-3)
+
+
+def test_a_batch_is_told(start: Path) -> None:
+    facts = net_facts(load_graph(start, phase="TRAIN"))
+    assert facts.batch == 2
+    assert "a batch of 2" in net_inspection(facts).notes[-1]
+
+
+# Other files
+
+
+@pytest.mark.parametrize("name", ["w.npz", "w.safetensors"])
+def test_arrays_by_name(tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str) -> None:
+    arrays = {"conv1:0": np.arange(6, dtype=np.float32).reshape(2, 3), "b": np.ones(4, np.float32)}
+    path = tmp_path / name
+    save_file(arrays, path) if name.endswith("s") else np.savez(path, **arrays)  # type: ignore[arg-type]
+    found = {array["name"]: array for array in inspected(capsys, path)["arrays"]}
+    assert set(found) == set(arrays)
+    assert (found["conv1:0"]["shape"], found["conv1:0"]["most"]) == ([2, 3], 5)
+    path.write_bytes(path.read_bytes()[:-30])
+    assert main(["inspect", str(path)]) == 2
+    assert "is no whole" in capsys.readouterr().err
+
+
+def test_objects_in_an_array_are_not_read(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    np.save(tmp_path / "a.npy", np.array([{"a": 1}], dtype=object), allow_pickle=True)
+    assert main(["inspect", str(tmp_path / "a.npy")]) == 2
+    assert "is no whole .npy file" in capsys.readouterr().err
+
+
+def test_a_list_of_images(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "there.jpg").write_bytes(b"x")
+    (tmp_path / "list.txt").write_text("there.jpg 4\nmy pictures/gone.jpg 4\nb.png 0\n")
+    data = inspected(capsys, "list.txt")
+    assert (data["kind"], data["count"], data["missing"]) == ("list", 3, 2)
+    assert data["labels"] == {"0": 1, "4": 2}
+
+
+def test_a_list_of_hdf5_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "list.txt").write_text("/gone/train_0.h5\n/gone/train_1.h5\n")
+    data = inspected(capsys, tmp_path / "list.txt")
+    assert (data["count"], data["numbers"], data["labels"]) == (2, [0], {})
+
+
+# Terminals
+
+
+def lines_at(path: Path, width: int) -> list[str]:
+    """What a terminal of this width shows of the first table of a file."""
+    options = Namespace(phase="", level=0, stage=(), fork=None, proto=(), layers=(), picture=None)
+    table = inspection_of(path, options).tables[-1]
+    out = io.StringIO()
+    printed(table, Console(file=out, width=width, force_terminal=True, color_system=None))
+    return [line.rstrip() for line in out.getvalue().splitlines()]
+
+
+def test_eighty_columns_hold_a_net_and_its_blobs(start: Path) -> None:
+    lines = lines_at(start, 80)
+    assert all(len(line) <= 80 for line in lines)
+    at = next(i for i, line in enumerate(lines) if line.startswith("conv "))
+    assert lines[at].split()[:2] == ["conv", "2×8×10×6"]
+    assert lines[at + 1].split() == ["Convolution", "8×3×3×5", "lr", "0.5", "decay", "1"]
+    assert "loss × 0.25" in "\n".join(lines)
+
+
+def test_eighty_columns_hold_weights(start: Path, tmp_path: Path) -> None:
+    save_weights(load_net(start), tmp_path / "w.caffemodel")
+    lines = lines_at(tmp_path / "w.caffemodel", 60)
+    assert all(len(line) <= 60 for line in lines)
+    at = next(i for i, line in enumerate(lines) if line.startswith("conv [0]"))
+    assert lines[at + 1].split() == ["8×3×3×5", "float32"]
+
+
+def test_a_wide_terminal_and_a_pipe_have_a_line_for_each_layer(
+    start: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["inspect", str(start)]) == 0
+    piped = [line.rstrip() for line in capsys.readouterr().out.splitlines()]
+    assert [line for line in lines_at(start, 200) if line not in piped] == []
+    assert any("8 × 3 × 3 × 5" in line for line in piped)

@@ -36,8 +36,8 @@ in_a_browser = pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium
 
 def chart(path: Path, phase: str = "TRAIN") -> Chart:
     graph = load_graph(path, phase="TRAIN" if phase == "TRAIN" else "TEST")
-    net, made_up = net_without_data(graph)
-    return chart_of(graph, net, facts_of(graph, net, made_up))
+    stood = net_without_data(graph)
+    return chart_of(graph, stood.net, facts_of(graph, stood))
 
 
 @pytest.fixture(scope="module", params=NETS)
@@ -212,6 +212,7 @@ def dumped(page: Path, wish: str = "") -> str:
     quiet = "--disable-gpu --disable-quic --no-first-run --disable-background-networking"
     command = [CHROMIUM, "--headless", "--no-sandbox", *quiet.split(), "--disable-sync"]
     command += ["--disable-component-update", f"--user-data-dir={page.parent / 'profile'}"]
+    command += ["--window-size=1360,860"]
     command += ["--virtual-time-budget=2000", "--dump-dom", f"file://{page}#{wish}"]
     made = subprocess.run(command, capture_output=True, text=True, timeout=240, check=True)
     return made.stdout.partition("<script")[0]
@@ -241,7 +242,7 @@ def test_the_browser_puts_boxes_where_python_does(page: Path, wish: str) -> None
     assert int(facts["boxes"]) == len(fronts)
     assert int(facts["wires"]) == len(picture.lines)
     drawn = re.findall(
-        r'<g class="box [^"]*"[^>]*><rect x="([^"]*)" y="([^"]*)" width="([^"]*)" height="([^"]*)"',
+        r'<rect class="front" x="([^"]*)" y="([^"]*)" width="([^"]*)" height="([^"]*)"',
         dom,
     )
     places = sorted(tuple(round(float(n), 3) for n in box) for box in drawn)
@@ -271,4 +272,6 @@ def test_the_summary_shows_losses_and_curves(page: Path) -> None:
     assert "error" not in told(dom)
     panel = dom.partition("<aside")[2].partition("</aside>")[0]
     assert 'data-go="ada_loss_all"' in panel
-    assert panel.count("data-curve=") == 4
+    assert re.findall('data-curve="([^"]*)"', panel) == [
+        *("loss of the display", "loss", "accuracy", "lr"),
+    ]

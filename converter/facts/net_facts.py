@@ -17,6 +17,8 @@ from ..net import Net, build_net
 from ..stand_in import quietly_fed
 from .work import multiply_adds
 
+Picture = tuple[int, int, int]
+"""Channels, height and width."""
 FLOAT = 4
 """Bytes of a number."""
 
@@ -91,7 +93,8 @@ class NetFacts:
     """A net in one phase.
 
     `made_up` are the types of the layers whose data is not here, so that shapes are those that
-    the prototxt declares or the net needs. `problem` says why nothing but the wiring is known.
+    the prototxt declares or the net needs; `guessed` are the tops among theirs whose size nothing
+    declares. `problem` says why nothing but the wiring is known.
     """
 
     name: str
@@ -99,6 +102,32 @@ class NetFacts:
     layers: tuple[LayerFacts, ...]
     made_up: tuple[str, ...] = ()
     problem: str = ""
+    guessed: tuple[str, ...] = ()
+
+    @property
+    def batch(self) -> int | None:
+        """Samples in a pass: the first axis of the first blob, where it is one of pictures."""
+        for layer in self.layers[:1]:
+            for top in layer.tops[:1]:
+                return top.shape[0] if top.shape is not None and len(top.shape) == 4 else None
+        return None
+
+    @property
+    def notes(self) -> list[str]:
+        """What people should know of these numbers, in lines."""
+        found = []
+        if self.made_up:
+            why = "the data is not here; shapes are those that the file declares or the net needs"
+            found.append(f"{', '.join(self.made_up)}: {why}")
+        shapes = {top.name: top.shape for layer in self.layers for top in layer.tops}
+        for name in self.guessed:
+            size = " × ".join(str(n) for n in (shapes.get(name) or ())[1:])
+            found.append(f"nothing says how large {name} is: {size} is a guess; --picture says it")
+        unknown = [layer.name for layer in self.layers if layer.multiply_adds is None]
+        if unknown and not self.problem:
+            more = f", … ({len(unknown)} layers)" if len(unknown) > 5 else ""
+            found.append(f"multiply-adds not known without data: {', '.join(unknown[:5])}{more}")
+        return found
 
     @property
     def totals(self) -> dict[str, int]:
@@ -121,11 +150,26 @@ class NetFacts:
             "name": self.name,
             "phase": self.phase,
             "made_up": self.made_up,
+            "guessed": self.guessed,
+            "notes": self.notes,
             "problem": self.problem,
+            "batch": self.batch,
             "totals": self.totals,
             "loss_weights": self.loss_weights,
             "layers": [layer.as_data() for layer in self.layers],
         }
+
+
+@dataclass(frozen=True, slots=True)
+class Stood:
+    """A net that stands without its data, its weights nowhere, and what was made up for it.
+
+    `made_up` are types of layers, `guessed` versions of tops whose size nothing declares.
+    """
+
+    net: Net
+    made_up: tuple[str, ...] = ()
+    guessed: tuple[str, ...] = ()
 
 
 def net_facts(graph: Graph) -> NetFacts:
@@ -136,19 +180,25 @@ def net_facts(graph: Graph) -> NetFacts:
     Raises:
         GraphError, LayerError: the net does not fit together.
     """
-    net, made_up = net_without_data(graph)
-    return facts_of(graph, net, made_up)
+    return facts_of(graph, net_without_data(graph))
 
 
-def net_without_data(graph: Graph) -> tuple[Net, tuple[str, ...]]:
-    """The net of a Graph, its weights nowhere, and the types of the layers it had to replace."""
+def net_without_data(graph: Graph, pictures: Sequence[Picture] | None = None) -> Stood:
+    """The net of a Graph, its weights nowhere, inputs in the place of data that is not here.
+
+    Args:
+        graph: as the prototxt has it.
+        pictures: channels, height and width to try where nothing declares them; those of
+            `stand_in.PICTURES` if not given.
+    """
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return build_net(replace(graph, allow_python=False), fill=False), ()
+            return Stood(build_net(replace(graph, allow_python=False), fill=False))
     except (CaffeError, OSError):
-        fed = quietly_fed(graph, batch=None, fill=False)
-        return fed.net, fed.replaced
+        fed = quietly_fed(graph, batch=None, fill=False, pictures=pictures)
+        guessed = () if pictures is not None and len(pictures) == 1 else fed.guessed
+        return Stood(fed.net, fed.replaced, guessed)
 
 
 def bare_facts(graph: Graph, problem: str) -> NetFacts:
@@ -157,21 +207,16 @@ def bare_facts(graph: Graph, problem: str) -> NetFacts:
     return NetFacts(graph.name, graph.phase, layers, problem=problem)
 
 
-def facts_of(graph: Graph, net: Net, made_up: tuple[str, ...] = ()) -> NetFacts:
-    """The facts of a Graph whose net is built.
-
-    Args:
-        graph: as the prototxt has it.
-        net: its Net, or that of `stand_in.feed`.
-        made_up: what the caller knows was replaced in it.
-    """
+def facts_of(graph: Graph, stood: Stood) -> NetFacts:
+    """The facts of a Graph, as the prototxt has it, whose net stands."""
+    net = stood.net
     layers, shapes = net.layers, net.blob_shapes
     blobs = _blobs(net)
     known: dict[Any, int | None] = {}
     facts = []
     for node in graph.nodes:
         layer = layers.get(node.key)
-        work: int | None = None
+        work: int | None = None if node.bottoms else 0
         if layer is not None and layer.layer_type == node.type:
             bottoms = tuple(shapes[version] for version in node.bottoms)
             same = (node.type, repr(node.record.without("name", "bottom", "top").fields), bottoms)
@@ -181,7 +226,8 @@ def facts_of(graph: Graph, net: Net, made_up: tuple[str, ...] = ()) -> NetFacts:
         else:
             layer = None
         facts.append(_layer_facts(node, layer, shapes, blobs.get(node.key, ()), work))
-    return NetFacts(graph.name, graph.phase, tuple(facts), made_up)
+    guessed = tuple(graph.blob_names.get(version, version) for version in stood.guessed)
+    return NetFacts(graph.name, graph.phase, tuple(facts), stood.made_up, guessed=guessed)
 
 
 def _work(layer: Layer, bottoms: Sequence[Shape]) -> int | None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from html import escape
 from itertools import pairwise
 
-from .labels import LINE
+from .labels import LINE, NAME_SIZE, TEXT_SIZE
 from .placing import Picture, Placed, Point
 
 FORMATS = ("svg", "png", "pdf")
@@ -25,10 +25,12 @@ COLOURS = {
 }
 _OTHER, _WIRE, _EDGE, _LOSS, _INK, _SOFT = (
     *("#f6e3d3", "#8a98a1", "#b9c2c8", "#c8102e"),
-    *("#1b2227", "#5d6a72"),
+    *("#1b2227", "#56626a"),
 )
-_FIRST_LINE, _LARGEST = 20, 30_000
-"""Baseline of the first line in a box; the pixels a side of a PNG may have."""
+_ARROW = ' marker-end="url(#a)"'
+_FIRST_LINE, _LARGEST, _MOST = 20, 30_000, 89_000_000
+"""Baseline of the first line in a box; the pixels that a side and the whole of a PNG may have:
+what is larger, Pillow and others take for an attack."""
 
 
 def svg_text(picture: Picture, *, sideways: bool = False) -> str:
@@ -37,7 +39,7 @@ def svg_text(picture: Picture, *, sideways: bool = False) -> str:
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" {size} '
         f'viewBox="0 0 {picture.width:g} {picture.height:g}" '
-        'font-family="system-ui, sans-serif" font-size="12">',
+        f'font-family="system-ui, sans-serif" font-size="{TEXT_SIZE}">',
         '<defs><marker id="a" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" '
         'markerHeight="7" orient="auto">'
         f'<path d="M0 .6 8 4 0 7.4z" fill="{_WIRE}"/></marker></defs>',
@@ -45,9 +47,10 @@ def svg_text(picture: Picture, *, sideways: bool = False) -> str:
         *(_svg_frame(p) for p in picture.placed if p.is_open),
         *(
             f'<path d="{_svg_path(line.points, sideways)}" fill="none" stroke="{_WIRE}" '
-            'stroke-width="1.4" marker-end="url(#a)"/>'
+            f'stroke-width="1.4"{"" if line.is_leaving else _ARROW}/>'
             for line in picture.lines
         ),
+        *(_svg_head(p) for p in picture.placed if p.is_open),
         *(text for p in picture.placed if not p.is_open for text in _svg_box(p)),
     ]
     return "\n".join([*parts, "</svg>\n"])
@@ -59,10 +62,16 @@ def _svg_rect(p: Placed, fill: str, stroke: str, extra: str = "") -> str:
 
 
 def _svg_frame(p: Placed) -> str:
+    return _svg_rect(p, "#0b2a40", _WIRE, ' fill-opacity=".03" stroke-dasharray="5 4"')
+
+
+def _svg_head(p: Placed) -> str:
+    """The name of an open block, readable above a wire."""
     assert p.chart.label is not None
+    at = f'x="{p.x + 10:g}" y="{p.y + 19:g}"'
+    halo = 'stroke="#f4f6f7" stroke-width="4" stroke-linejoin="round" paint-order="stroke"'
     name = escape(p.chart.label.lines[0])
-    frame = _svg_rect(p, "#0b2a40", _WIRE, ' fill-opacity=".03" stroke-dasharray="5 4"')
-    return f'{frame}<text x="{p.x + 10:g}" y="{p.y + 19:g}" font-weight="600">{name}</text>'
+    return f'<text {at} font-weight="600" fill="{_INK}" {halo}>{name}</text>'
 
 
 def _svg_box(p: Placed) -> Iterator[str]:
@@ -71,7 +80,8 @@ def _svg_box(p: Placed) -> Iterator[str]:
     edge = _LOSS if label.loss else _EDGE
     yield _svg_rect(p, COLOURS.get(label.family, _OTHER), edge)
     for i, line in enumerate(_lines(p)):
-        style = f'font-weight="600" fill="{_INK}"' if i == 0 else f'fill="{_SOFT}"'
+        name = f'font-weight="600" font-size="{NAME_SIZE}" fill="{_INK}"'
+        style = f'fill="{_SOFT}"' if i else name
         if label.loss and i == len(label.lines):
             style = f'font-weight="600" fill="{_LOSS}"'
         at = f'x="{p.x + p.width / 2:g}" y="{p.y + _FIRST_LINE + LINE * i:g}"'
@@ -152,11 +162,16 @@ def _by_matplotlib(picture: Picture, form: str, sideways: bool) -> bytes:
             codes += [Path.CURVE4] * 3
         path = Path(points, codes)
         arrow = FancyArrowPatch(
-            path=path, arrowstyle="-|>", mutation_scale=8, color=_WIRE, shrinkA=0, shrinkB=0
+            path=path,
+            arrowstyle="-" if line.is_leaving else "-|>",
+            mutation_scale=8,
+            color=_WIRE,
+            shrinkA=0,
+            shrinkB=0,
         )
         arrow.set_zorder(100)
         axes.add_patch(arrow)
-    return _saved(figure, form, max(picture.width, picture.height))
+    return _saved(figure, form, picture)
 
 
 def _write_lines(axes: object, p: Placed) -> None:
@@ -164,7 +179,15 @@ def _write_lines(axes: object, p: Placed) -> None:
     assert label is not None
     text = getattr(axes, "text")  # noqa: B009
     if p.is_open:
-        text(p.x + 10, p.y + 19, label.lines[0], size=9, weight="bold", color=_INK, zorder=300)
+        text(
+            p.x + 10,
+            p.y + 19,
+            label.lines[0],
+            size=TEXT_SIZE,
+            weight="bold",
+            color=_INK,
+            zorder=300,
+        )
         return
     for i, line in enumerate(_lines(p)):
         weight, colour = ("bold", _INK) if i == 0 else ("normal", _SOFT)
@@ -172,7 +195,7 @@ def _write_lines(axes: object, p: Placed) -> None:
         text(
             *(p.x + p.width / 2, y, line),
             ha="center",
-            size=8.5,
+            size=TEXT_SIZE if i else NAME_SIZE,
             weight=weight,
             color=colour,
             zorder=300,
@@ -180,9 +203,10 @@ def _write_lines(axes: object, p: Placed) -> None:
         )
 
 
-def _saved(figure: object, form: str, longest: float) -> bytes:
+def _saved(figure: object, form: str, picture: Picture) -> bytes:
     """The figure as bytes, with as many dots per inch as fit."""
     buffer = io.BytesIO()
-    dots = min(110, 72 * _LARGEST / longest)
+    longest, area = max(picture.width, picture.height), picture.width * picture.height
+    dots = min(110, 72 * _LARGEST / longest, 72 * (_MOST / area) ** 0.5)
     figure.savefig(buffer, format=form, dpi=dots)  # type: ignore[attr-defined]
     return buffer.getvalue()

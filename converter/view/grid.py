@@ -103,7 +103,8 @@ class _Lanes:
         main = {
             i: max(self.behind[i], key=lambda j: (length[j], -j)) for i in order if self.behind[i]
         }
-        for item in order:
+        goes_on = set(main.values())
+        for item in sorted(order, key=lambda i: (self.ranks[i], i not in goes_on, i)):
             own = [i for i in self.before[item] if main[i] == item and self.lanes[i] is not None]
             own.sort(key=lambda i: (-self._depth(i), abs(self.lanes[i] or 0), i))
             near = own or self.before[item]

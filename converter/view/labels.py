@@ -11,10 +11,13 @@ from caffe_layers.registry import registered
 
 from ..facts.net_facts import LayerFacts
 from ..graph import Node
+from ..record import Record
+from .letters import text_width
 from .tree import Block
 
-LINE, PADDING, LETTER, HEAD = 15, 9, 7.6, 8.2
-NARROWEST, WIDEST, LONGEST = 96, 310, 34
+LINE, PADDING = 15, 9
+NAME_SIZE, TEXT_SIZE = 13, 12
+NARROWEST, WIDEST = 96, 420
 FOLDED = (46, 30)
 """Height of a folded block, and of the head of an open one."""
 
@@ -57,23 +60,31 @@ def block_label(block: Block, parameters: int) -> Label:
 
 
 def _label(lines: Sequence[str], family: str, loss: str) -> Label:
-    shown = tuple(shortened(line) for line in lines)
-    letters = max(len(shown[0]) * HEAD, *(len(line) * LETTER for line in shown[1:]), 0)
-    width = int(min(max(letters + 2 * PADDING, NARROWEST), WIDEST))
+    shown = (_fitting(lines[0], bold=True), *(_fitting(line) for line in lines[1:]))
+    widths = (_width(shown[0], bold=True), *(_width(line) for line in shown[1:]))
+    width = max(round(max(widths)), NARROWEST)
     return Label(shown, width, LINE * len(shown) + 2 * PADDING - 2, family, loss)
+
+
+def _width(line: str, *, bold: bool = False) -> float:
+    """Of a box around this line; a name leaves room for the mark of a block."""
+    mark = "▸ " if bold else ""
+    size = NAME_SIZE if bold else TEXT_SIZE
+    return text_width(mark + line, size, bold=bold) + 2 * PADDING
+
+
+def _fitting(line: str, *, bold: bool = False) -> str:
+    """The line, or as much of its ends as fits into the widest box."""
+    kept, shown = len(line), line
+    while _width(shown, bold=bold) > WIDEST:
+        kept -= 1
+        shown = f"{line[: (kept + 1) // 2]}…{line[len(line) - kept // 2 :]}"
+    return shown
 
 
 def _main(facts: Sequence[LayerFacts]) -> int:
     """The layer that a box is called after: the one with most parameters, else the first."""
     return max(range(len(facts)), key=lambda i: (facts[i].parameters, -i))
-
-
-def shortened(text: str) -> str:
-    """At most `LONGEST` letters, the middle left out."""
-    if len(text) <= LONGEST:
-        return text
-    tail = LONGEST // 2
-    return f"{text[: LONGEST - tail - 1]}…{text[-tail:]}"
 
 
 def shape_text(shape: Shape) -> str:
@@ -151,4 +162,32 @@ def _others(fields: Mapping[str, Any]) -> list[str]:
 
 
 def _number(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
     return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+_ELSEWHERE = {"name", "type", "bottom", "top", "param", "loss_weight", "blobs", "blobs_lr"}
+"""Fields of a layer that are shown by other means, or too large."""
+
+
+def all_settings(node: Node) -> list[str]:
+    """Every setting of a layer as `name: value`; those of its parameter blocks by themselves."""
+    found = []
+    for name, value in node.record.fields.items():
+        if name not in _ELSEWHERE:
+            fields = value.fields if isinstance(value, Record) else {name: value}
+            found += [f"{field}: {_said(item)}" for field, item in fields.items()]
+    return found
+
+
+def _said(value: Any) -> str:
+    """A setting in a line; a block as its fields, its type first and by itself."""
+    if isinstance(value, Record):
+        named = {name: item for name, item in value.fields.items() if name != "type"}
+        parts = [f"{name} {_said(item)}" for name, item in named.items()]
+        return ", ".join([*([value["type"]] if "type" in value else []), *parts]) or "{}"
+    if isinstance(value, tuple):
+        shown = " ".join(_said(item) for item in value[:8])
+        return f"{shown} … ({len(value)})" if len(value) > 8 else shown
+    return _number(value)

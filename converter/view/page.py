@@ -13,9 +13,10 @@ from ..facts.net_facts import NetFacts
 from ..facts.number_facts import StoredFacts
 from ..graph import Graph
 from .chart import MOST_OPEN, Chart
+from .labels import all_settings
 from .layer_lines import LineFinder
 
-_SCRIPTS = ("placing.js", "page.js", "panel.js", "hands.js")
+_SCRIPTS = ("placing.js", "page.js", "curves.js", "panel.js", "hands.js")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +63,10 @@ def page(
         "most_open": MOST_OPEN,
         "text": text.splitlines(),
         "phases": {phase: _phase(shown, text, weights) for phase, shown in phases.items()},
-        "curves": [{"name": c.name, "phase": c.phase, "points": c.points} for c in curves],
+        "curves": [
+            {"name": c.name, "phase": c.phase, "points": c.points}
+            for c in sorted(curves, key=_turn)
+        ],
     }
     folder = files(__package__) / "page"
     parts = {
@@ -77,6 +81,11 @@ def page(
     return made
 
 
+def _turn(curve: Curve) -> tuple[bool, bool]:
+    """The loss first, the rate last."""
+    return curve.name == "lr", curve.name != "loss of the display"
+
+
 def _phase(shown: Shown, text: str, weights: Sequence[StoredFacts]) -> dict[str, Any]:
     lines = LineFinder(text)
     numbers = {(stored.layer, stored.index): stored.numbers for stored in weights}
@@ -84,13 +93,14 @@ def _phase(shown: Shown, text: str, weights: Sequence[StoredFacts]) -> dict[str,
     for node, layer in zip(shown.graph.nodes, shown.facts.layers, strict=True):
         facts = layer.as_data()
         where = node.record.where
+        facts["settings"] = all_settings(node)
         facts["lines"] = lines.of(where.line, where.column) if where is not None else None
         for index, blob in enumerate(facts["blobs"]):
             if (layer.name, index) in numbers:
                 blob["numbers"] = numbers[layer.name, index].as_data()
         layers[layer.key] = facts
     facts = shown.facts.as_data()
-    names = ("totals", "loss_weights", "made_up", "problem")
+    names = ("totals", "loss_weights", "batch", "notes", "problem")
     return {name: facts[name] for name in names} | {
         "chart": shown.chart.as_data(),
         "layers": layers,

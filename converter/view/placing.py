@@ -33,10 +33,14 @@ class Placed:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A wire through these points: straight down within rows, in a curve between them."""
+    """A wire through these points: straight down within rows, in a curve between them.
+
+    One that is leaving ends at the edge of its block, where another goes on.
+    """
 
     points: tuple[Point, ...]
     blob: str
+    is_leaving: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +124,7 @@ class _Spread:
             child.put(left, y + self.tops[row], depth, placed, lines)
         for wire, route in zip(self.chart.wired.wires, self.chart.grid.routes, strict=True):
             points = tuple((x + px, y + py) for px, py in self._points(wire, route))
-            lines.append(Line(points, wire.blob))
+            lines.append(Line(points, wire.blob, wire.stop >= len(self.children)))
 
     def _points(self, wire: Wire, route: Route) -> Iterator[Point]:
         assert self.chart.grid is not None
@@ -129,6 +133,8 @@ class _Spread:
             self.chart.grid.cells[wire.stop],
         )
         x, bottom = self._below(wire, from_lane)
+        if wire.start >= len(self.children):
+            yield x, 0
         yield x, self.tops[first] + bottom
         yield x, self.bottoms[first]
         if route.way != BESIDE:
@@ -140,6 +146,8 @@ class _Spread:
             yield between, self.tops[first + 1]
             yield between, self.bottoms[last - 1]
         yield self._above(wire, to_lane), self.tops[last]
+        if wire.stop >= len(self.children):
+            yield self.centres[to_lane], self.height
 
     def _below(self, wire: Wire, lane: int) -> Point:
         """Where a wire leaves its item, across and down from the item's top."""

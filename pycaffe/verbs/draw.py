@@ -38,7 +38,7 @@ def run(options: Namespace) -> int:
     if form not in FORMATS:
         raise UsageError(f"-o {target}: give a name that ends in .{', .'.join(FORMATS)}")
     graph = read_graph(source, options, options.phase or "TRAIN")
-    net, facts = looked_at(graph)
+    net, facts = looked_at(graph, options.picture)
     chart = chart_of(graph, net, facts)
     sideways = options.rankdir == "LR"
     picture = picture_of(chart, lambda block: not options.fold, sideways=sideways)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import sys
 from argparse import Namespace
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from ..inspection import Table as Shown
 from ..inspection import inspection_of
 from ..looking import LOOKING
 
+_ENDLESS = 100_000
 GROUP = "nets and weights"
 ARGUMENTS = ("FILE",)
 FLAGS = (Flag("json", "print it all as JSON"), *LOOKING)
@@ -40,13 +40,24 @@ def run(options: Namespace) -> int:
         data = {"file": str(path), "kind": found.kind} | found.data
         print(json.dumps(_finite(data), indent=1, allow_nan=False))
         return 0
-    console = Console(width=None if sys.stdout.isatty() else 200, highlight=False)
-    console.print(Text(f"{path}: {found.kind}", "bold"))
+    console = Console(highlight=False)
+    console.print(Text(f"{path}: {found.kind}", "bold"), soft_wrap=True)
     for table in found.tables:
-        console.print(_rich(table))
+        printed(table, console)
     for note in found.notes:
         console.print(Text(note, "yellow"), soft_wrap=True)
     return 0
+
+
+def printed(table: Shown, console: Console) -> None:
+    """A table in as many columns as the terminal has room for, in a pipe as wide as it is."""
+    whole = _rich(table)
+    wide = console.measure(whole, options=console.options.update(width=_ENDLESS)).maximum
+    if not console.is_terminal:
+        console.width = max(wide, console.width)
+    if wide > console.width and table.narrow is not None:
+        whole = _rich(table.narrow)
+    console.print(whole)
 
 
 def _rich(shown: Shown) -> Table:

@@ -3,26 +3,39 @@ const chartAt = target => {
   const element = target.closest?.(".box");
   return element ? charts.find(chart => chart.id === element.dataset.id) : null;
 };
-let drag = null;
-graph.addEventListener("pointerdown", event => { drag = { x: event.clientX, y: event.clientY, far: 0, target: event.target }; });
-window.addEventListener("pointermove", event => {
-  if (!drag) return;
-  const dx = event.clientX - drag.x, dy = event.clientY - drag.y;
-  drag.far += Math.abs(dx) + Math.abs(dy);
-  if (drag.far > 4) graph.classList.add("dragged");
-  state.x += dx; state.y += dy; drag.x = event.clientX; drag.y = event.clientY;
-  tip.hidden = true;
-  move();
+// One finger or the mouse drags, two fingers zoom; a press that stays where it is chooses.
+const fingers = new Map();
+let press = null;
+const middle = () => [...fingers.values()].reduce(([x, y], f) => [x + f.x / fingers.size, y + f.y / fingers.size], [0, 0]);
+const apart = () => { const [a, b] = fingers.values(); return b ? Math.hypot(a.x - b.x, a.y - b.y) : 0; };
+graph.addEventListener("pointerdown", event => {
+  if (event.button !== 0) return;
+  fingers.set(event.pointerId, { x: event.clientX, y: event.clientY });
+  press = fingers.size === 1 ? { far: 0, target: event.target } : null;
 });
-window.addEventListener("pointerup", () => {
-  if (drag && drag.far <= 4) {
-    const chart = chartAt(drag.target);
+window.addEventListener("pointermove", event => {
+  const finger = fingers.get(event.pointerId);
+  if (!finger) return;
+  const [x0, y0] = middle(), far0 = apart();
+  finger.x = event.clientX; finger.y = event.clientY;
+  const [x, y] = middle(), far = apart(), { left, top } = graph.getBoundingClientRect();
+  if (press) press.far += Math.abs(x - x0) + Math.abs(y - y0);
+  if (press && press.far <= 4) return;
+  graph.classList.add("dragged");
+  state.x += x - x0; state.y += y - y0;
+  far0 ? zoom(far / far0, x - left, y - top) : move();
+});
+function lift(event) {
+  if (!fingers.delete(event.pointerId) || fingers.size) return;
+  graph.classList.remove("dragged");
+  if (event.type === "pointerup" && press && press.far <= 4) {
+    const chart = chartAt(press.target);
     choose(chart);
     if (chart?.children) toggle(chart);
   }
-  drag = null;
-  graph.classList.remove("dragged");
-});
+  press = null;
+}
+for (const name of ["pointerup", "pointercancel"]) window.addEventListener(name, lift);
 graph.addEventListener("wheel", event => {
   event.preventDefault();
   if (event.ctrlKey || event.metaKey) return zoom(Math.exp(-event.deltaY / 300), event.offsetX, event.offsetY);
@@ -30,16 +43,22 @@ graph.addEventListener("wheel", event => {
   state.x -= dx; state.y -= dy;
   move();
 }, { passive: false });
-graph.addEventListener("mousemove", event => {
-  const chart = drag ? null : chartAt(event.target);
-  tip.hidden = !chart || (chart.children && state.open.has(chart.id));
+graph.addEventListener("pointermove", event => {
+  const line = lines[event.target.dataset.i], chart = chartAt(event.target);
+  const told = fingers.size || event.pointerType === "touch" ? "" : line ? wireTip(line) : chart && !(chart.children && state.open.has(chart.id)) ? tipOf(chart) : "";
+  tip.hidden = !told;
   if (tip.hidden) return;
-  tip.textContent = tipOf(chart);
-  tip.style.left = `${Math.min(event.clientX + 14, innerWidth - tip.offsetWidth - 8)}px`;
-  tip.style.top = `${Math.min(event.clientY + 16, innerHeight - tip.offsetHeight - 8)}px`;
+  tip.innerHTML = told;
+  const [wide, high] = [tip.offsetWidth, tip.offsetHeight], below = event.clientY + 18;
+  tip.style.left = `${Math.max(4, Math.min(event.clientX + 14, innerWidth - wide - 8))}px`;
+  tip.style.top = `${below + high < innerHeight - 4 ? below : Math.max(4, event.clientY - high - 12)}px`;
 });
-graph.addEventListener("mouseleave", () => { tip.hidden = true; });
-panel.addEventListener("click", event => { if (event.target.dataset.go) reveal(event.target.dataset.go); });
+graph.addEventListener("pointerleave", () => { tip.hidden = true; });
+panel.addEventListener("click", event => {
+  const { go, sort } = event.target.dataset;
+  if (go) reveal(go);
+  if (sort !== undefined) layerTable(sort);
+});
 at("search").addEventListener("input", event => search(event.target.value));
 at("search").addEventListener("keydown", event => {
   if (event.key === "Enter") nextMatch(event.shiftKey ? -1 : 1);
@@ -63,11 +82,20 @@ document.addEventListener("keydown", event => {
   act();
 });
 
+// On paper: the whole net, as large as it fits across.
+window.addEventListener("beforeprint", () => {
+  graph.setAttribute("viewBox", `0 0 ${state.width} ${state.height}`);
+  graph.setAttribute("width", state.width);
+  scene.removeAttribute("transform");
+});
+window.addEventListener("afterprint", () => { graph.removeAttribute("viewBox"); graph.removeAttribute("width"); move(); });
+
 // What stands behind # in the address: phase=TEST, open=all, open=none, search=conv, layer=conv1, fit
 function follow() {
   const wish = new URLSearchParams(location.hash.slice(1));
-  const phase = wish.get("phase");
-  if (phase in data.phases && phase !== state.phase) switchPhase(phase);
+  const names = Object.keys(data.phases), asked = wish.get("phase");
+  const phase = names.find(name => name === asked) ?? names.find(name => name.split(" and ").includes(asked));
+  if (phase && phase !== state.phase) switchPhase(phase);
   if (wish.has("open")) setOpen(wish.get("open") === "all");
   if (wish.has("search")) { at("search").value = wish.get("search"); search(at("search").value); }
   if (homes[wish.get("layer")]) reveal(wish.get("layer"));

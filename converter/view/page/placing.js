@@ -50,13 +50,14 @@ function pointsOf(item, [start, leaving, stop, entering, , way, lane, track]) {
   const source = item.children[start], target = item.children[stop];
   const port = (child, lane, ports, number) =>
     child ? item.centres[lane] - child.width / 2 + (child.open ? child[ports][number] : child.width / 2) : item.centres[lane];
-  const points = [[port(source, from, "exits", leaving), item.tops[first] + (source?.height ?? 0)]];
-  points.push([points[0][0], item.bottoms[first]]);
+  const x = port(source, from, "exits", leaving), points = source ? [] : [[x, 0]];
+  points.push([x, item.tops[first] + (source?.height ?? 0)], [x, item.bottoms[first]]);
   if (way !== "b") {
     const between = way === "l" ? item.centres[lane] : item.gutters[lane] + GUTTER / 2 + TRACK * (track + 0.5);
     points.push([between, item.tops[first + 1]], [between, item.bottoms[last - 1]]);
   }
   points.push([port(target, to, "entries", entering), item.tops[last]]);
+  if (!target) points.push([item.centres[to], item.height]);
   return points;
 }
 
