@@ -42,6 +42,8 @@ EXAMPLES = (
 )
 SHOWN = 40
 """Rows of a table that nobody asked to see whole."""
+_ENDLESS = 10_000
+"""Columns of a pipe: a row is one line, however long its blob's name is."""
 
 
 def run(options: Namespace) -> int:
@@ -68,7 +70,7 @@ def run(options: Namespace) -> int:
     if options.json:
         print(json.dumps(comparison.as_data(), indent=1))
     else:
-        console = Console(width=None if sys.stdout.isatty() else 120, highlight=False)
+        console = Console(width=None if sys.stdout.isatty() else _ENDLESS, highlight=False)
         _show(comparison, console, every=options.all)
     return 0 if comparison.same else 1
 
