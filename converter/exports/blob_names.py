@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, fx
 
+from ..fx_code import output_name
 from ..graph import Graph
 from ..net import Net
 
@@ -14,7 +15,8 @@ from ..net import Net
 def blob_titles(graph: Graph) -> dict[str, str]:
     """From each blob version to its name: what Caffe's `net.blobs` shows is the last version.
 
-    Caffe overwrites a blob in place; what it was before is called by the layer that made it.
+    Caffe overwrites a blob in place; what it was before is called by the layer that made it. So is
+    the loss of a layer that names no top.
     """
     titles = {}
     for version in graph.inputs:
@@ -22,6 +24,8 @@ def blob_titles(graph: Graph) -> dict[str, str]:
     for node in graph.nodes:
         for top in node.tops:
             titles[top] = _title(graph, top, node.key)
+        if not node.tops:
+            titles[node.key] = output_name(graph, node.key)
     return titles
 
 
