@@ -42,8 +42,8 @@ class Layer(nn.Module):
     """For a layer that stands for several: which blobs belong to the part of each type."""
     is_loss: ClassVar[bool] = False
     """Its first top has loss_weight 1 unless the prototxt says otherwise."""
-    refused_blocks: ClassVar[tuple[str, ...]] = ()
-    """Blocks that other types read and Caffe refuses in this one, lest somebody rely on them."""
+    refused_blocks: ClassVar[Mapping[str, str]] = {}
+    """Blocks that other types read and this one refuses, lest somebody rely on them: why."""
     feeds: ClassVar[bool] = False
     """It reads files or draws samples: it may run beside the net, in a data worker."""
     known_fixes: ClassVar[Mapping[str, str]] = {}

@@ -50,9 +50,9 @@ def _make_layer(
             "read_datum": read_datum,
             "running_sum": True,
         }
-        refused = [block for block in cls.refused_blocks if block in node.record]
-        if refused:
-            raise LayerError(f"takes no {' and no '.join(refused)}: it gives its data unchanged")
+        for block, reason in cls.refused_blocks.items():
+            if block in node.record:
+                raise LayerError(f"takes no {block}: {reason}")
         arguments = layer_arguments(cls, node, own)
         layer = cls(**arguments)
     except (LayerError, TypeError, ValueError) as error:

@@ -474,6 +474,22 @@ REFUSED = {
 }
 
 
+@pytest.mark.parametrize(
+    "type_name", ["AnchorLoss", "AnchorPoseLoss", "OHEMSoftmaxLoss", "SigmoidFocalLoss"]
+)
+def test_a_block_that_would_not_be_read_is_refused(type_name: str, tmp_path: Path) -> None:
+    block = find(type_name).param_blocks[0]
+    path = tmp_path / "net.prototxt"
+    path.write_text(
+        'input: "x" input_shape { dim: 2 dim: 3 dim: 4 }\n'
+        f'layer {{ name: "a" type: "{type_name}" bottom: "x" bottom: "x" top: "a"\n'
+        "  loss_param { ignore_label: 1 } }",
+        encoding="utf-8",
+    )
+    with pytest.raises(LayerError, match=f"takes no loss_param: .* in {block}"):
+        load_net(path)
+
+
 @pytest.mark.parametrize("name", REFUSED)
 def test_refused(name: str) -> None:
     type_name, arguments, bottoms, message = REFUSED[name]

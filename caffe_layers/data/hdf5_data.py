@@ -50,7 +50,7 @@ class HDF5Data(SourceLayer):
     """
 
     top_count = (1, None)
-    refused_blocks = ("transform_param",)
+    refused_blocks = {"transform_param": "it gives its data unchanged"}
 
     def __init__(
         self,

@@ -72,6 +72,7 @@ class AnchorLoss(Layer):
 
     bottom_count = (2, 2)
     is_loss = True
+    refused_blocks = {"loss_param": "ignore_label and normalization stand in anchor_loss_param"}
 
     calls: Tensor
 

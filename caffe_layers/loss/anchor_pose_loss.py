@@ -52,6 +52,7 @@ class AnchorPoseLoss(Layer):
 
     bottom_count = (2, 2)
     is_loss = True
+    refused_blocks = {"loss_param": "normalization stands in anchor_pose_loss_param"}
 
     def __init__(
         self,

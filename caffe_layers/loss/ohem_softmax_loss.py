@@ -47,6 +47,7 @@ class OHEMSoftmaxLoss(Layer):
 
     bottom_count = (2, 2)
     is_loss = True
+    refused_blocks = {"loss_param": "ignore_label stands in ohem_softmax_loss_param"}
 
     def __init__(
         self,

@@ -54,6 +54,9 @@ class SigmoidFocalLoss(Layer):
 
     bottom_count = (2, 3)
     is_loss = True
+    refused_blocks = {
+        "loss_param": "ignore_label and normalization stand in sigmoid_focal_loss_param"
+    }
 
     def __init__(
         self,
