@@ -17,6 +17,7 @@ from converter.exports.caffe_files import write_caffe
 from converter.exports.deploy import deployed
 from converter.load import load_graph
 from converter.stand_in import Fed, quietly_fed
+from pycaffe.command import main
 
 LENET = Path(__file__).parent.parent / "examples" / "prototxt" / "lenet"
 TEXT = """
@@ -110,3 +111,16 @@ def test_a_blob_that_is_not_there_is_told(two_phases: Path) -> None:
         GraphError, match=r"no layer of phase TEST makes 'act1'\. Did you mean 'act'"
     ):
         deployed(fed_of(two_phases), ["act1"])
+
+
+def test_the_command_writes_it_with_the_weights_of_training(
+    two_phases: Path, tmp_path: Path
+) -> None:
+    net = fed_of(two_phases, "TRAIN").net
+    files = write_caffe(net, tmp_path / "trained")
+    given = [str(two_phases), "--weights", str(files.weights), "--outputs", "ip"]
+    assert main(["convert", *given, "--to", "caffe", "-o", str(tmp_path / "part")]) == 0
+    folder = tmp_path / "part"
+    again = load_net(folder / "two_phases.prototxt", folder / "two_phases.caffemodel")
+    for key in ("conv", "ip"):
+        assert torch.equal(again.layers[key].weight, net.layers[key].weight)

@@ -54,6 +54,21 @@ def lenet(tmp_path_factory: pytest.TempPathFactory) -> tuple[Net, Path]:
     return fed.net, path
 
 
+TOPLESS_LOSS = """
+layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 2 dim: 3 } } }
+layer { name: "label" type: "Input" top: "label" input_param { shape { dim: 2 } } }
+layer { name: "the_loss" type: "SoftmaxWithLoss" bottom: "data" bottom: "label" }
+"""
+
+
+def test_a_loss_without_a_top_is_an_output_by_its_layers_name(tmp_path: Path) -> None:
+    path = tmp_path / "net.prototxt"
+    path.write_text(TOPLESS_LOSS)
+    fed = quietly_fed(load_graph(path), batch=2)
+    assert write_onnx(fed.net, tmp_path / "net.onnx", fed.inputs).difference < 1e-6
+    assert [value.name for value in session(tmp_path / "net.onnx").get_outputs()] == ["the_loss"]
+
+
 @pytest.mark.parametrize("batch", [1, 2, 5])
 def test_any_batch_gives_the_nets_numbers(lenet: tuple[Net, Path], batch: int) -> None:
     net, path = lenet
@@ -96,6 +111,13 @@ def test_a_file_gives_caffes_own_numbers(name: str, tmp_path: Path) -> None:
     ):
         top = wanted[value.name]
         np.testing.assert_allclose(array.reshape(top.shape), top, atol=FORWARD * np.abs(top).max())
+
+
+def test_a_net_that_computes_nothing_is_told(tmp_path: Path) -> None:
+    (tmp_path / "data.prototxt").write_text('input: "a" input_shape { dim: 2 dim: 3 }')
+    net = load_net(tmp_path / "data.prototxt")
+    with pytest.raises(ExportError, match="no layer of phase TEST computes"):
+        write_onnx(net, tmp_path / "d.onnx", {"a": torch.rand(2, 3)})
 
 
 @pytest.mark.parametrize("opset", [18, 21, NEWEST_OPSET])

@@ -10,18 +10,22 @@ from torch import Tensor
 
 from ..net import Net
 from .caffe_files import file_name, write_caffe, write_weights
-from .onnx_file import write_onnx
+from .onnx_file import OPSET, write_onnx
 from .pytorch import write_pytorch
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A net to write, a batch to compare on, the folder, and the file the net was read from."""
+    """A net to write, a batch to compare on, the folder, and the file the net was read from.
+
+    `opset` is the version of ONNX's operators.
+    """
 
     net: Net
     inputs: Mapping[str, Tensor]
     folder: Path
     origin: str
+    opset: int = OPSET
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +55,8 @@ def _pytorch(job: Job) -> list[str]:
 
 
 def _onnx(job: Job) -> list[str]:
-    made = write_onnx(job.net, job.folder / f"{file_name(job.net)}.onnx", job.inputs)
+    target = job.folder / f"{file_name(job.net)}.onnx"
+    made = write_onnx(job.net, target, job.inputs, opset=job.opset)
     free = f"any batch for {', '.join(made.dynamic)}" if made.dynamic else "a batch of fixed size"
     return [
         f"{made.path}: {made.nodes} nodes, opset {made.opset}, {free}",

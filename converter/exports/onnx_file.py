@@ -86,6 +86,8 @@ def write_onnx(
         raise ExportError(
             f"net '{net.net_name}': its weights have {size:,} bytes, an ONNX file takes {LARGEST:,}"
         )
+    if all(node.type in ("Input", "Silence") for node in net.plan.nodes):
+        raise ExportError(f"net '{net.net_name}': no layer of phase {net.plan.phase} computes")
     inputs = {name: inputs[name].float() for name in net.inputs}
     plain = exported(net, inputs, opset)
     differences, engine = compared(net, plain, inputs)

@@ -7,7 +7,9 @@ from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
 
+from converter.exports.deploy import deployed
 from converter.exports.formats import FORMATS, Format, Job
+from converter.exports.onnx_file import OPSET
 from converter.load import load_graph
 from converter.stand_in import Fed
 from converter.tensor_files import KEYS
@@ -15,7 +17,7 @@ from converter.verify.opening import check_net
 from converter.weighed_stand_in import fed_with_weights
 
 from ..errors import UsageError
-from ..flags import PHASE, READING, WEIGHTS, Flag, net_state
+from ..flags import PHASE, READING, WEIGHTS, Flag, comma_separated, net_state
 
 ARGUMENTS = ("NET",)
 FLAGS = (
@@ -24,6 +26,8 @@ FLAGS = (
     Flag("o", "the folder to write to", "DIR", default="."),
     PHASE,
     *READING,
+    Flag("outputs", "only what leads to these blobs", "BLOB,BLOB", comma_separated, ()),
+    Flag("opset", "version of ONNX's operators", "N", int, OPSET),
     Flag("allow_python", "run the classes that layers of type Python name"),
 )
 EXAMPLES = (
@@ -47,13 +51,16 @@ def run(options: Namespace) -> int:
     graph = load_graph(
         source, phase=options.phase, allow_python=options.allow_python, **net_state(options)
     )
-    fed, report = fed_with_weights(graph, options.weights)
+    batch = 1 if options.to == "caffe" else 2
+    fed, report = fed_with_weights(graph, options.weights, batch=batch)
     if report is not None:
         print(str(report), file=sys.stderr)
+    if options.outputs:
+        fed = deployed(fed, options.outputs)
     form = FORMATS[options.to]
     if fed.replaced and options.to in ("pytorch", "onnx"):
         print(f"{_places(fed)}: inputs take the place of data", file=sys.stderr)
-    job = Job(fed.net, fed.inputs, folder, Path(source).name)
+    job = Job(fed.net, fed.inputs, folder, Path(source).name, opset=options.opset)
     _check_targets(form, job, [source, *options.weights])
     try:
         lines = form.write(job)
