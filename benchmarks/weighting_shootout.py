@@ -48,6 +48,14 @@ FLAGS = {
 }
 """Each weighting at its defaults; an epoch is 512 samples in batches of 8."""
 NAMES = tuple(FLAGS)
+PAIRS = {
+    "joint2dloss_s1_int": "pred_joint_2d_s1_int",
+    "joint2dloss_s2_int": "pred_joint_2d_s2_int",
+    "depthloss_s2_int": "pred_depth_s2_int",
+    "loss_2dhm": "heatmap_flatten",
+    "loss_3dhm": "heatmap2_flatten",
+}
+"""The losses, and the bottom that AdaptiveWeightEucLoss names in the place of each."""
 METRICS = ("2D error (px)", "depth error (mm)", "MPJPE (mm)")
 CROP, DEPTH_RANGE, JOINTS = 64, 2000.0, 16
 
@@ -202,22 +210,22 @@ def errors_of(tops: Mapping[str, float]) -> tuple[float, ...]:
 
 
 def print_table(runs: Mapping[str, Sequence[Run]]) -> None:
-    """The table in Markdown; spread is the standard deviation over seeds."""
-    print("\n| weighting | " + " | ".join(METRICS) + " | wins | s per step | over Equal |")
-    print("|---|" + "---|" * (len(METRICS) + 3))
+    """The table in Markdown, of the runs that came to an end; spread is the standard deviation."""
+    heads = ("weighting", *METRICS, "wins", "s per step", "over Equal", "diverged at iteration")
+    print("\n| " + " | ".join(heads) + " |")
+    print("|---" * len(heads) + "|")
     equal = statistics.median(run.step for run in runs["Equal"]) if "Equal" in runs else math.nan
     for name, found in runs.items():
         cells = []
         for metric in range(len(METRICS)):
             values = [run.errors[metric] for run in found if not run.lost]
             spread = f" ± {statistics.stdev(values):.1f}" if len(values) > 1 else ""
-            lost = [run.lost for run in found if run.lost]
-            mean = [f"{statistics.mean(values):.1f}{spread}"] if values else []
-            cells.append("; ".join(mean + lost[:1]))
+            cells.append(f"{statistics.mean(values):.1f}{spread}" if values else "")
         step = statistics.median(run.step for run in found)
         wins, over = win_rate(name, runs), step / equal - 1
         cells.append("" if math.isnan(wins) else f"{wins:.0%}")
         cells += [f"{step:.3f}", "" if math.isnan(over) else f"{over:+.0%}"]
+        cells.append(", ".join(run.lost.rpartition(" ")[2] for run in found if run.lost))
         print(f"| {name} | " + " | ".join(cells) + " |")
     print()
 
@@ -250,9 +258,10 @@ def draw_curves(runs: Mapping[str, Sequence[Run]], path: Path) -> None:
     for place, (name, series) in enumerate(drawn.items(), 1):
         axes = figure.add_subplot(rows, columns, place)
         axes.set_title(name, fontsize=9)
-        for loss in series[0]:
-            sums = [sum(abs(w) for w in weights.values()) or 1.0 for weights in series]
-            values = [w[loss] / total for w, total in zip(series, sums, strict=True)]
+        sums = [sum(abs(w) for w in weights.values()) or 1.0 for weights in series]
+        for loss, bottom in PAIRS.items():
+            key = bottom if name == LAYER else loss
+            values = [w[key] / total for w, total in zip(series, sums, strict=True)]
             axes.plot(values, linewidth=0.9, label=loss)
         axes.set_ylim(-0.35, 1.02)
         axes.tick_params(labelsize=7)
