@@ -17,6 +17,7 @@ from converter.facts.net_facts import facts_of, net_without_data
 from converter.load import load_graph
 from converter.view.chart import Chart, chart_of
 from converter.view.layer_lines import LineFinder
+from converter.view.letters import text_width
 from converter.view.placing import Picture, picture_of
 from pycaffe.command import main
 from retrain.errors import RunError
@@ -133,6 +134,21 @@ def test_an_svg_has_every_box_and_wire(tmp_path: Path) -> None:
     assert {"digits", "conv1", "pool2", "ip2"} <= texts
     wires = [e for e in root.iter() if e.tag.endswith("path") and e.get("marker-end")]
     assert len(wires) == 8  # seven down the chain, and the labels
+
+
+@pytest.mark.parametrize("net", NETS)
+def test_the_lines_of_a_drawing_are_inside_their_boxes(tmp_path: Path, net: str) -> None:
+    target = tmp_path / "net.svg"
+    assert main(["draw", str(EXAMPLES / f"{net}.prototxt"), "-o", str(target)]) == 0
+    room, over = 0.0, []
+    for element in ElementTree.parse(target).getroot().iter():
+        if element.tag.endswith("rect") and element.get("stroke-dasharray") is None:
+            room = float(element.get("width", "0").rstrip("%"))
+        elif element.tag.endswith("text") and element.get("text-anchor"):
+            text, bold = element.text or "", element.get("font-weight") is not None
+            if text_width(text, float(element.get("font-size", 12)), bold=bold) > room:
+                over.append(text)
+    assert not over
 
 
 def test_draw_says_which_endings_there_are(

@@ -61,7 +61,8 @@ def block_label(block: Block, parameters: int) -> Label:
 
 def _label(lines: Sequence[str], family: str, loss: str) -> Label:
     shown = (_fitting(lines[0], bold=True), *(_fitting(line) for line in lines[1:]))
-    widths = (_width(shown[0], bold=True), *(_width(line) for line in shown[1:]))
+    drawn = (*shown[1:-1], f"{shown[-1]} · {loss}" if loss else shown[-1])
+    widths = (_width(shown[0], bold=True), *(_width(line) for line in drawn))
     width = max(round(max(widths)), NARROWEST)
     return Label(shown, width, LINE * len(shown) + 2 * PADDING - 2, family, loss)
 

@@ -126,7 +126,7 @@ function zoom(factor, x = graph.clientWidth / 2, y = graph.clientHeight / 2) {
   move();
 }
 function fit() {
-  state.zoom = Math.min(graph.clientWidth / (state.width + 30), graph.clientHeight / (state.height + 30), 1.4);
+  state.zoom = Math.min((graph.clientWidth - 24) / state.width, (graph.clientHeight - 24) / state.height, 1.4);
   state.x = (graph.clientWidth - state.width * state.zoom) / 2;
   state.y = Math.max(12, (graph.clientHeight - state.height * state.zoom) / 2);
   move();
