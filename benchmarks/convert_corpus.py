@@ -87,7 +87,7 @@ def main() -> int:
     found = _kept(options.results)
     if not options.report:
         convert_all(folder, options, found)
-    report(list(found.values()), Console(width=150, highlight=False))
+    report(list(found.values()), Console(width=150, highlight=False, markup=False))
     return int(any(r["caffe_only"] and _failures(r) for r in found.values()))
 
 
