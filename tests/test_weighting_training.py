@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import importlib.util
 import json
 import math
@@ -26,6 +27,7 @@ from retrain.events import Caution, Displayed, Ended, Event, Note, Observers, St
 from retrain.load import load_trainer
 from retrain.loop import Trainer
 from retrain.settings import read_settings
+from retrain.weight_lines import WeightLines
 from retrain.weighting import WeighedLosses
 from retrain.weighting_choice import choice_in, choice_of_flag
 
@@ -284,6 +286,25 @@ def test_weights_are_logged_and_drawn(run: Make, tmp_path: Path) -> None:
     assert [list(w) for w in weights] == [["a", "b"]] * 8
     assert [sum(w.values()) for w in weights] == pytest.approx([1] * 8)
     assert (tmp_path / "run_adaptive_weights.png").stat().st_size > 5000
+
+
+def test_weights_of_every_iteration_are_a_table(run: Make, tmp_path: Path) -> None:
+    """As the display shows them; a resumed run replaces what was written of its iterations."""
+    trainer = run("cov")
+    shown: list[Event] = []
+    table = WeightLines(str(tmp_path / "run"), trainer.train.adaptive_weights)
+    trainer.observer = Observers(shown.append, table)
+    trainer.solve()
+    used = [e.adaptive_weights["CoV"] for e in shown if hasattr(e, "adaptive_weights")]
+    again = WeightLines(str(tmp_path / "run"), lambda: {"CoV": {"a": 0.25, "b": 0.75}})
+    for event in (Started("net", "fixed", 6, 8), Stepped(6, 1.0, 1.0, 0.1), Ended()):
+        again(event)
+    text = (tmp_path / "run_adaptive_weights.csv").read_text(encoding="utf-8")
+    heads, *rows = csv.reader(text.splitlines())
+    assert heads == ["iteration", "CoV/a", "CoV/b"]
+    assert [int(row[0]) for row in rows] == list(range(7))
+    written = [[float(value) for value in row[1:]] for row in rows]
+    assert written == [[w["a"], w["b"]] for w in used[:6]] + [[0.25, 0.75]]
 
 
 # --- what it does --------------------------------------------------------------------------------

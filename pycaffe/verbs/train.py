@@ -18,6 +18,7 @@ from retrain.loop import Trainer
 from retrain.settings import Settings, read_settings
 from retrain.signals import watching
 from retrain.snapshot import make_folder, snapshot_prefix
+from retrain.weight_lines import WeightLines
 
 from ..devices import device_of_rank, process_count
 from ..errors import UsageError
@@ -122,8 +123,13 @@ def _observers(observer: Observer, trainer: Trainer, options: Namespace) -> Obse
     """The observer, and the files that are kept beside the snapshots."""
     prefix = snapshot_prefix(trainer.settings)
     make_folder(prefix)
-    curves = Curves(prefix, trainer.train.adaptive_weights)
-    return Observers(observer, curves, *event_files(prefix, options.event_files))
+    weights = trainer.train.adaptive_weights
+    return Observers(
+        observer,
+        Curves(prefix, weights),
+        WeightLines(prefix, weights),
+        *event_files(prefix, options.event_files),
+    )
 
 
 def _silent(event: Event) -> None:
