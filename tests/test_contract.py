@@ -32,6 +32,7 @@ OWN_KEYWORDS = {
     "reseed_each_second",
     "fixes",
     "bottom_types",
+    "ceil_mode",  # a field of another fork, proto/ceil_mode.proto
 }
 OF_THE_FORK = set(SCHEMA.message("TransformationParameter").fields) - set(
     load_schema().message("TransformationParameter").fields

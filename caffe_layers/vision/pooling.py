@@ -46,6 +46,7 @@ class Pooling(Layer):
         engine: accepted and ignored.
         global_pooling: the window is the whole map; no kernel, pad or stride then.
         round_mode: whether a last window that is not full is kept (CEIL) or dropped (FLOOR).
+        ceil_mode: False is FLOOR, as forks said before there was `round_mode`.
         tops: 2 to have the mask as well, with MAX only.
 
     Bottoms: x [N, C, H, W].
@@ -79,11 +80,12 @@ class Pooling(Layer):
         engine: Literal["DEFAULT", "CAFFE", "CUDNN"] = "DEFAULT",
         global_pooling: bool = False,
         round_mode: Literal["CEIL", "FLOOR"] = "CEIL",
+        ceil_mode: bool = True,
         tops: int = 1,
     ) -> None:
         super().__init__()
         self.pool = pool
-        self.round_mode = round_mode
+        self.round_mode = round_mode if ceil_mode else "FLOOR"
         self.global_pooling = global_pooling
         self.tops = tops
         high, wide = (pad_h, pad_w) if pad_h or pad_w else (None, None)
