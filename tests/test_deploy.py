@@ -37,7 +37,8 @@ layer { name: "loss" type: "SoftmaxWithLoss" bottom: "ip" bottom: "label" top: "
 
 def fed_of(path: Path, phase: str = "TEST") -> Fed:
     torch.manual_seed(2)
-    return quietly_fed(load_graph(path, phase=phase), batch=1)  # type: ignore[arg-type]
+    graph = load_graph(path, phase=phase)  # type: ignore[arg-type]
+    return quietly_fed(graph, batch=1, pictures=[(1, 28, 28)])
 
 
 @pytest.fixture

@@ -95,10 +95,13 @@ class TestConvertImageset:
     @pytest.mark.parametrize(
         ("arguments", "message"),
         [
-            (["images/", "list.txt"], "takes ROOTFOLDER/ LISTFILE DB_NAME; found 2 arguments"),
+            (["images/", "list.txt"], "takes ROOTFOLDER/ LISTFILE DB_NAME; found images/ list.txt"),
             (["--grey", "images/", "list.txt", "n"], "unknown flag '--grey'. Did you mean --gray"),
             (["--backend=hdf5", "images/", "list.txt", "n"], "give lmdb or leveldb"),
-            (["--resize_width=x", "images/", "list.txt", "n"], "--resize_width=x: give PIXELS"),
+            (
+                ["--resize_width=x", "images/", "list.txt", "n"],
+                "--resize_width=x: give a whole number",
+            ),
             (["--gray=maybe", "images/", "list.txt", "n"], "give true or false"),
             (["images/", "none.txt", "n"], "cannot read the list none.txt"),
             (["images/", "list.txt", "lmdb_raw"], "lmdb_raw is there already"),
@@ -115,7 +118,7 @@ class TestConvertImageset:
     def test_help(self, capsys: pytest.CaptureFixture[str]) -> None:
         assert main(["convert_imageset", "--help"]) == 0
         said = capsys.readouterr().out
-        assert "usage: caffe convert_imageset [FLAGS] ROOTFOLDER/ LISTFILE DB_NAME" in said
+        assert "usage: caffe convert_imageset ROOTFOLDER/ LISTFILE DB_NAME [FLAGS]" in said
         assert "(lmdb | leveldb; default lmdb)" in said
 
 

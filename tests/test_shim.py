@@ -135,7 +135,7 @@ def test_a_folder_whose_name_needs_care(tmp_path: Path) -> None:
     assert main(["shim", str(folder)]) == 0
     tool = folder / "build" / "install" / "bin" / "convert_imageset.bin"
     done = subprocess.run([tool, "--help"], capture_output=True, text=True, check=True)
-    assert "usage: caffe convert_imageset [FLAGS] ROOTFOLDER/ LISTFILE DB_NAME" in done.stdout
+    assert "usage: caffe convert_imageset ROOTFOLDER/ LISTFILE DB_NAME [FLAGS]" in done.stdout
 
 
 def test_import_caffe_from_its_python_folder(root: Path, tmp_path: Path) -> None:
