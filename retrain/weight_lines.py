@@ -30,6 +30,8 @@ class WeightLines:
     ) -> None:
         self.path = Path(f"{prefix}_adaptive_weights.csv")
         self._adaptive_weights = adaptive_weights
+        self.latest: Mapping[str, Mapping[str, float]] = {}
+        """The weights of the last iteration: on a GPU reading them waits for the device."""
         self._first = 0
         self._file: IO[str] | None = None
 
@@ -43,7 +45,7 @@ class WeightLines:
 
     @__call__.register
     def _stepped(self, event: Stepped) -> None:
-        found = self._adaptive_weights()
+        found = self.latest = self._adaptive_weights()
         if not found:
             return
         values = {f"{layer}/{key}": w for layer, part in found.items() for key, w in part.items()}

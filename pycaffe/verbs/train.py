@@ -123,11 +123,11 @@ def _observers(observer: Observer, trainer: Trainer, options: Namespace) -> Obse
     """The observer, and the files that are kept beside the snapshots."""
     prefix = snapshot_prefix(trainer.settings)
     make_folder(prefix)
-    weights = trainer.train.adaptive_weights
+    lines = WeightLines(prefix, trainer.train.adaptive_weights)
     return Observers(
         observer,
-        Curves(prefix, weights),
-        WeightLines(prefix, weights),
+        lines,
+        Curves(prefix, lambda: lines.latest),
         *event_files(prefix, options.event_files),
     )
 
