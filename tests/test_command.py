@@ -266,27 +266,6 @@ def test_all_that_read_a_net_take_the_same_flags_for_it(verb: str) -> None:
         (["convert", "a.caffemodel"], "a.caffemodel: is no net; give the net's prototxt, and wei"),
         (["convert", "a", "--weights"], "--weights wants FILE,FILE"),
         (["convert", "none.prototxt"], "none.prototxt: cannot be read: No such file or directory"),
-    ],
-    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
-)
-def test_bad_input_of_a_tool_is_one_line_and_exit_code_2(
-    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert main(arguments) == 2
-    shown = capsys.readouterr().err
-    assert message in shown
-    assert len(shown.splitlines()) == 1
-
-
-def test_every_flag_of_a_verb_exists() -> None:
-    from pycaffe.verbs import test, train
-
-    assert {*train.FLAGS, *test.FLAGS} <= {flag.name for flag in FLAGS}
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
         (["train", "--solvr=F"], "unknown flag '--solvr=F'. Did you mean --solver?"),
         (["train", "-itertions", "3"], "unknown flag '-itertions'. Did you mean --iterations?"),
         (["trian", "--solver=F"], "unknown verb 'trian'. Did you mean 'train'?"),
@@ -316,6 +295,12 @@ def test_bad_input_is_one_line_and_exit_code_2(
     shown = capsys.readouterr().err
     assert message in shown
     assert len(shown.splitlines()) == 1
+
+
+def test_every_flag_of_a_verb_exists() -> None:
+    from pycaffe.verbs import test, train
+
+    assert {*train.FLAGS, *test.FLAGS} <= {flag.name for flag in FLAGS}
 
 
 def test_debug_shows_the_traceback_too(capsys: pytest.CaptureFixture[str]) -> None:
