@@ -17,7 +17,8 @@ from caffe_layers.layer import Layer
 from converter import load_net
 from converter.errors import ExportError
 from converter.exports import onnx_file
-from converter.exports.onnx_file import NEWEST_OPSET, OPSET, write_onnx
+from converter.exports.onnx_export import NEWEST_OPSET, OPSET
+from converter.exports.onnx_file import write_onnx
 from converter.load import load_graph
 from converter.net import Net
 from converter.stand_in import quietly_fed
@@ -29,7 +30,7 @@ CASES = (
     *("conv_group_dil", "deconv_group_bilinear", "crop", "lrn_across", "lrn_within", "mvn"),
     *("eltwise_prod", "eltwise_sum_coeff", "inner_product_axis2_T", "batch_norm_test", "prelu"),
     *("slice_points", "softmax", "power_half", "lstm", "rnn", "tile", "im2col", "concat_axis"),
-    "batch_norm_train",
+    *("batch_norm_train", "argmax", "argmax_axis", "argmax_topk_val", "accuracy_top2_ignore"),
     *("pool_ave_pad", "pool_max_mask", "spp_max", "scale_two_bottoms", "net_shared_weights"),
 )
 
@@ -160,6 +161,16 @@ def test_a_layer_that_onnx_has_no_words_for_is_named_and_nothing_else_is_printed
     with pytest.raises(ExportError, match=r"layer 'relu1' \(ReLU\): .*numbers.*--outputs"):
         write_onnx(net, tmp_path / "lenet.onnx", {"data": torch.rand(2, 1, 28, 28)})
     assert capfd.readouterr() == ("", "")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_layer_that_torchs_exporter_cannot_translate_is_named_with_the_operator(
+    tmp_path: Path,
+) -> None:
+    net = load_net(LENET)
+    net.layers["relu1"].forward = torch.digamma  # type: ignore[method-assign]
+    with pytest.raises(ExportError, match=r"layer 'relu1' \(ReLU\): .*digamma"):
+        write_onnx(net, tmp_path / "lenet.onnx", {"data": torch.rand(2, 1, 28, 28)})
     assert not list(tmp_path.iterdir())
 
 

@@ -10,7 +10,8 @@ from torch import Tensor
 
 from ..net import Net
 from .caffe_files import file_name, write_caffe, write_weights
-from .onnx_file import OPSET, write_onnx
+from .onnx_export import OPSET
+from .onnx_file import write_onnx
 from .pytorch import write_pytorch
 
 

@@ -2,39 +2,30 @@
 
 from __future__ import annotations
 
-import io
 import json
-import logging
 import math
-import traceback
-import warnings
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnx
 import torch
 from onnx import ModelProto, helper, numpy_helper
 from torch import Tensor
-from torch.fx.experimental.symbolic_shapes import GuardOnDataDependentSymNode
 
 from caffe_layers.layer import Layer
 
 from ..errors import ExportError
 from ..net import Net
 from ..replacing import replacing
-from .blob_names import all_values, blob_titles, with_all_blobs
+from .blob_names import all_values, blob_titles
+from .onnx_export import NEWEST_OPSET, OPSET, exported, first_axis_is_free, quiet
+from .onnx_run import reason_of, run_onnx
 from .pytorch import difference, with_telling_weights
 
 TOLERANCE = 1e-4
 """Largest difference allowed of an output's largest value, net and file both in float32."""
-OPSET = 18
-"""Version of ONNX's operators: the oldest that torch's exporter writes, read by all since 2023."""
-NEWEST_OPSET = 23
-"""The newest that torch's exporter writes."""
 LARGEST = 2**31 - 2**20
 """Bytes of weights that one file takes: protobuf's limit, with room for the graph."""
 
@@ -106,113 +97,6 @@ def write_onnx(
     )
 
 
-# From torch
-
-
-def exported(net: Net, inputs: Mapping[str, Tensor], opset: int = OPSET) -> ModelProto:
-    """The net as torch exports it: every blob an output, no constant folded yet.
-
-    A free first axis is looked for with a batch of twice the length, since torch takes an axis of
-    one for a fixed one. It is kept if the file then runs in the batch's own length: a recurrent
-    layer's steps, which are written out one by one, have a fixed number.
-
-    Raises:
-        ExportError: torch cannot.
-    """
-    longer = {name: torch.cat((blob, blob)) for name, blob in inputs.items() if blob.ndim}
-    trials = ((longer, True), (inputs, True), (inputs, False))
-    problem: Exception | None = None
-    for values, free in trials:
-        if len(values) < len(inputs):
-            continue
-        try:
-            with quiet():
-                model = _exported(net, values, opset, free=free)
-        except GuardOnDataDependentSymNode as error:  # in another length, too
-            problem = error
-            break
-        except Exception as error:  # of torch's exporter any kind may come
-            problem = error
-            continue
-        if values is longer and not all(map(first_axis_is_free, model.graph.input)):
-            continue
-        if not free or _runs(model, inputs):
-            return model
-    raise ExportError(_refusal(net, problem))
-
-
-def _exported(net: Net, inputs: Mapping[str, Tensor], opset: int, *, free: bool) -> ModelProto:
-    module, names = with_all_blobs(net)
-    values, dim = tuple(inputs.values()), torch.export.Dim
-    alike = len({value.shape[0] for value in values if value.ndim}) <= 1
-    axes = tuple({0: dim.AUTO} if value.ndim else None for value in values)
-    titles = tuple(
-        {0: "batch" if alike else f"{n}_count"} if inputs[n].ndim else None for n in inputs
-    )
-    with torch.no_grad():
-        program = torch.export.export(
-            module, values, dynamic_shapes=axes if free else None, strict=False
-        )
-        made = torch.onnx.export(
-            program,
-            dynamo=True,
-            opset_version=opset,
-            input_names=list(inputs),
-            output_names=names,
-            dynamic_shapes=titles if free else None,
-            optimize=False,
-            verbose=False,
-        )
-    assert made is not None  # of dynamo=True
-    model: ModelProto = made.model_proto
-    return model
-
-
-def _runs(model: ModelProto, inputs: Mapping[str, Tensor]) -> bool:
-    try:
-        run_onnx(model, inputs)
-    except ExportError:
-        return False
-    return True
-
-
-def _refusal(net: Net, problem: Exception | None) -> str:
-    """Which layer torch was in when it gave up, and why."""
-    frames = traceback.walk_tb(problem.__traceback__ if problem else None)
-    modules = [id(frame.f_locals.get("self")) for frame, _ in frames]
-    nodes = zip(net.plan.nodes, net.layers.values(), strict=True)
-    label = next((node.label for node, layer in nodes if id(layer) in modules), "")
-    whole = f"net '{net.net_name}'"
-    if label and isinstance(problem, GuardOnDataDependentSymNode):
-        return (
-            f"{label}: what it does depends on its bottoms' numbers, which ONNX cannot say "
-            "(--outputs BLOB,BLOB takes what leads to these blobs alone)"
-        )
-    return f"{label or whole}: torch cannot export it: {_reason(problem)}"
-
-
-def _reason(error: Exception | None) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return f"{type(error).__name__}: {lines[0] if lines else ''}"
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Without what exporters warn of on the way: the result is held to the net's numbers.
-
-    Nor what torch prints of a net that it cannot export: all of its code.
-    """
-    before = logging.root.manager.disable
-    logging.disable(logging.ERROR)
-    unread = io.StringIO()
-    try:
-        with warnings.catch_warnings(), redirect_stdout(unread), redirect_stderr(unread):
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(before)
-
-
 # To the file
 
 
@@ -239,7 +123,7 @@ def finished(plain: ModelProto, net: Net, *, every_blob: bool = False) -> ModelP
         onnx.checker.check_model(model, full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
         raise ExportError(
-            f"net '{net.net_name}': onnx refuses the file: {_reason(error)}"
+            f"net '{net.net_name}': onnx refuses the file: {reason_of(error)}"
         ) from error
     return model
 
@@ -312,12 +196,6 @@ def _describe(model: ModelProto, net: Net) -> None:
     )
 
 
-def first_axis_is_free(value: onnx.ValueInfoProto) -> bool:
-    """Whether the file leaves the length of an input's first axis open."""
-    axes = value.type.tensor_type.shape.dim
-    return bool(axes) and not axes[0].HasField("dim_value")
-
-
 # The numbers
 
 
@@ -381,33 +259,3 @@ def _hint(net: Net) -> str:
     if net.plan.phase == "TEST" or not drawing:
         return ""
     return f" (layer '{drawing[0]}' draws other numbers each time; in phase TEST it draws none)"
-
-
-def run_onnx(model: ModelProto, inputs: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], str]:
-    """Outputs of a model by name, and who computed them: onnxruntime, or onnx if it is not there.
-
-    Raises:
-        ExportError: it does not run.
-    """
-    feeds: dict[str, Any] = {value.name: inputs[value.name].numpy() for value in model.graph.input}
-    names = [value.name for value in model.graph.output]
-    try:
-        arrays, engine = _run(model.SerializeToString(), feeds)
-    except Exception as error:  # engines raise kinds of their own
-        raise ExportError(f"the ONNX file does not run: {_reason(error)}") from error
-    return {n: torch.from_numpy(np.array(a)) for n, a in zip(names, arrays, strict=True)}, engine
-
-
-def _run(data: bytes, feeds: dict[str, Any]) -> tuple[list[Any], str]:
-    try:
-        import onnxruntime  # type: ignore[import-untyped] # it ships no types
-    except ImportError:
-        from onnx.reference import ReferenceEvaluator
-
-        found = ReferenceEvaluator(onnx.load_from_string(data)).run(None, feeds)
-        return list(found), "onnx.reference"
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4
-    options.intra_op_num_threads = max(torch.get_num_threads(), 1)
-    session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
-    return session.run(None, feeds), "onnxruntime"

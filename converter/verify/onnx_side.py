@@ -10,7 +10,7 @@ from typing import Any
 import onnx
 
 from ..errors import DataError, ExportError
-from ..exports.onnx_file import run_onnx
+from ..exports.onnx_run import run_onnx
 from .side import Blobs, Side
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from converter.exports.deploy import deployed
 from converter.exports.formats import FORMATS, Format, Job
-from converter.exports.onnx_file import OPSET
+from converter.exports.onnx_export import OPSET
 from converter.load import load_graph
 from converter.stand_in import Fed
 from converter.tensor_files import KEYS
