@@ -25,6 +25,7 @@ from ..errors import ExportError
 from ..net import Net
 from ..replacing import replacing
 from .blob_names import blob_titles
+from .conv3d_in_slices import Conv3dInSlices
 from .source.layout import WIDTH
 from .source.lower import program_of
 from .source.module_text import Source, source_of
@@ -248,7 +249,7 @@ def _argument_names(module: nn.Module) -> set[str]:
 
 
 def _outputs(module: nn.Module, inputs: Mapping[str, Tensor], names: list[str]) -> Any:
-    with torch.random.fork_rng(devices=[]), torch.no_grad():
+    with torch.random.fork_rng(devices=[]), torch.no_grad(), Conv3dInSlices():
         torch.manual_seed(0)
         return module(*(inputs[name] for name in names))
 
