@@ -57,7 +57,7 @@ class Unknown:
     name: str
     value: Any
     raw: str = ""
-    where: Where | None = field(default=None, compare=False)
+    where: Where | None = field(default=None, compare=False, repr=False)
     number: int | None = None
 
 
@@ -70,7 +70,7 @@ class Record:
 
     message: str
     fields: Mapping[str, Any] = field(default_factory=dict)
-    where: Where | None = field(default=None, compare=False)
+    where: Where | None = field(default=None, compare=False, repr=False)
     unknown: tuple[Unknown, ...] = ()
     lines: Lines | None = field(default=None, compare=False, repr=False)
     offsets: Mapping[str, Sequence[int]] = field(default_factory=dict, compare=False, repr=False)

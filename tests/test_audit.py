@@ -257,6 +257,22 @@ def test_depth_bounds_of_the_published_net(published: Report) -> None:
     assert found.numbers["offset"] == pytest.approx(-17.76, abs=0.05)
 
 
+def test_layers_written_once_per_phase_and_saying_the_same(tmp_path: Path) -> None:
+    layer = """layer {{ name: "{0}" type: "Convolution" bottom: "x" top: "{0}"
+  include {{ phase: {1} }} param {{ lr_mult: 1 }}
+  convolution_param {{ num_output: {2} kernel_size: 3 weight_filler {{ type: "xavier" }} }} }}
+"""
+    start = 'layer { name: "x" type: "Input" top: "x" input_param { shape: '
+    start += "{ dim: 1 dim: 3 dim: 8 dim: 8 } } }\n"
+    path = tmp_path / "net.prototxt"
+    twice = [layer.format("alike", phase, 2) for phase in ("TRAIN", "TEST")]
+    other = [layer.format("other", *facts) for facts in (("TRAIN", 2), ("TEST", 4))]
+    path.write_text(start + "".join(twice + other))
+    found = of_kind(audit(path), "names", "written twice")
+    assert found.numbers["layers"] == 1
+    assert "'alike'" in found.places[0]
+
+
 def test_a_solver_of_the_published_repository_names_no_net(published: Report) -> None:
     places = of_kind(published, "solvers").places
     assert any("solver_d64_ada.prototxt:1 names 'train_d64_ada_int.prototxt'" in p for p in places)

@@ -18,6 +18,7 @@ from caffe_layers.data.storage.writing import new_records
 from caffe_layers.datum import Datum
 from converter.blob import mean_to_bytes
 from converter.datum import datum_to_bytes
+from converter.facts import net_facts as layer_facts
 from converter.facts.net_facts import net_facts
 from converter.load import load_graph, load_net
 from converter.weights import save_weights
@@ -235,6 +236,30 @@ def test_work_and_parameters_as_published(corpus: Path, name: str) -> None:
     assert facts.totals["multiply_adds"] / facts.batch == pytest.approx(work * 1e6, rel=0.015)
     if parameters is not None:
         assert facts.totals["parameters"] == pytest.approx(parameters * 1e6, rel=5e-3)
+
+
+def test_work_of_a_repeated_layer_is_counted_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    conv = """layer {{ name: "c{0}" type: "Convolution" bottom: "x{0}" top: "x{1}"
+  param {{ lr_mult: {1} }} convolution_param {{ num_output: 3 kernel_size: 3 pad: 1
+    weight_filler {{ type: "xavier" }} }} }}
+"""
+    start = 'layer { name: "x0" type: "Input" top: "x0" input_param { shape: '
+    start += "{ dim: 1 dim: 3 dim: 8 dim: 8 } } }\n"
+    path = tmp_path / "net.prototxt"
+    path.write_text(start + "".join(conv.format(i, i + 1) for i in range(5)))
+    counted = []
+    whole = layer_facts.multiply_adds
+
+    def count(*arguments):  # type: ignore[no-untyped-def]
+        counted.append(arguments)
+        return whole(*arguments)
+
+    monkeypatch.setattr(layer_facts, "multiply_adds", count)
+    facts = net_facts(load_graph(path))
+    assert [layer.multiply_adds for layer in facts.layers] == [0, *[3 * 3 * 9 * 64] * 5]
+    assert [type(layer).__name__ for layer, _ in counted] == ["Input", "Convolution"]
 
 
 def test_a_batch_is_told(start: Path) -> None:

@@ -207,6 +207,10 @@ def bare_facts(graph: Graph, problem: str) -> NetFacts:
     return NetFacts(graph.name, graph.phase, layers, problem=problem)
 
 
+WIRING = ("name", "bottom", "top", "param", "loss_weight", "include", "exclude")
+"""Fields of a layer that its work does not depend on."""
+
+
 def facts_of(graph: Graph, stood: Stood) -> NetFacts:
     """The facts of a Graph, as the prototxt has it, whose net stands."""
     net = stood.net
@@ -219,7 +223,7 @@ def facts_of(graph: Graph, stood: Stood) -> NetFacts:
         work: int | None = None if node.bottoms else 0
         if layer is not None and layer.layer_type == node.type:
             bottoms = tuple(shapes[version] for version in node.bottoms)
-            same = (node.type, repr(node.record.without("name", "bottom", "top").fields), bottoms)
+            same = (node.type, repr(node.record.without(*WIRING)), bottoms)
             if same not in known:
                 known[same] = _work(layer, bottoms)
             work = known[same]

@@ -52,7 +52,7 @@ def _per_phase(study: Study) -> Iterator[Finding]:
     same = [
         records
         for name, records in by_name.items()
-        if name and len(records) == 2 and len({repr(_said(r)) for r in records}) == 1
+        if name and len(records) == 2 and _said(records[0]) == _said(records[1])
     ]
     if same:
         places = [f"{place(records[1].where)} '{records[1]['name']}'" for records in same]
@@ -68,11 +68,9 @@ def _per_phase(study: Study) -> Iterator[Finding]:
         )
 
 
-def _said(record: Record) -> object:
+def _said(record: Record) -> Record:
     """What a layer says, but for its phase."""
-    return {
-        name: value for name, value in record.fields.items() if name not in ("include", "exclude")
-    }
+    return record.without("include", "exclude")
 
 
 def _anonymous(study: Study) -> Iterator[Finding]:
