@@ -16,6 +16,7 @@ from converter.tensor_files import KEYS
 from converter.verify.opening import check_net
 from converter.weighed_stand_in import fed_with_weights
 
+from ..at_work import at_work
 from ..errors import UsageError
 from ..flags import PHASE, READING, WEIGHTS, Flag, comma_separated, net_state
 
@@ -63,7 +64,8 @@ def run(options: Namespace) -> int:
     job = Job(fed.net, fed.inputs, folder, Path(source).name, opset=options.opset)
     _check_targets(form, job, [source, *options.weights])
     try:
-        lines = form.write(job)
+        with at_work(f"writing {options.to}, and holding it to the net's numbers"):
+            lines = form.write(job)
     except OSError as error:
         raise UsageError(f"-o {folder}: cannot be written to: {error.strerror}") from error
     print("\n".join(lines))

@@ -19,6 +19,7 @@ from converter.verify.comparing import Comparison, Row, compare
 from converter.verify.kept_side import read_inputs
 from converter.verify.opening import open_sides
 
+from ..at_work import at_work
 from ..errors import UsageError
 from ..flags import INPUTS, PHASE, READING, Flag, comma_separated, net_state
 
@@ -66,7 +67,8 @@ def run(options: Namespace) -> int:
     for line in told:
         print(line, file=sys.stderr)
     given = read_inputs(Path(options.inputs)) if options.inputs else {}
-    comparison = compare(a, b, given, options.tolerance)
+    with at_work("running both"):
+        comparison = compare(a, b, given, options.tolerance)
     if options.json:
         print(json.dumps(comparison.as_data(), indent=1))
     else:

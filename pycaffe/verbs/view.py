@@ -13,6 +13,7 @@ from converter.view.page import Shown, page
 from converter.weights import read_weights
 from retrain.log_curves import read_curves
 
+from ..at_work import at_work
 from ..errors import UsageError
 from ..flags import Flag, comma_separated
 from ..looking import LOOKING, Weights, charted, misfits, net_text
@@ -40,11 +41,12 @@ def run(options: Namespace) -> int:
     source = options.arguments[0]
     stored = [facts for path in options.weights for facts in weight_facts(read_weights(path))]
     shapes = {(facts.layer, facts.index): facts.numbers.shape for facts in stored}
-    phases = charted(source, options, shapes)
     curves = read_curves(options.log) if options.log else []
-    made = page(
-        phases, file=Path(source).name, text=net_text(source), curves=curves, weights=stored
-    )
+    with at_work("drawing the net"):
+        phases = charted(source, options, shapes)
+        made = page(
+            phases, file=Path(source).name, text=net_text(source), curves=curves, weights=stored
+        )
     target = Path(options.o or f"{Path(source).stem}.html")
     try:
         with replacing(target) as temporary:
