@@ -240,10 +240,12 @@ def _to_opencv(fed: Fed, folder: Path) -> float:
     theirs = _opencv(write_caffe(part.net, folder))
     theirs.enableWinograd(False)
     theirs.enableFusion(False)
+    known = set(theirs.getLayerNames())  # OpenCV calls some last layers as their tops
+    makers = [places[name][0] if places[name][0] in known else name for name in blobs]
     try:
         for name, blob in part.inputs.items():
             theirs.setInput(blob.numpy(), name)
-        arrays = theirs.forwardAndRetrieve([places[name][0] for name in blobs])
+        arrays = theirs.forwardAndRetrieve(makers)
     except cv2.error as error:
         raise ExportError(f"reads it; {_told(error)}") from error
     wanted = _outputs(part.net, part.inputs)
