@@ -107,6 +107,8 @@ def convert_all(folder: Path, options: argparse.Namespace, found: dict[str, Resu
         earlier = found.get(name, {"path": name, "formats": {}})
         failed = _failures(earlier) if options.again else {}
         missing = [kind for kind in formats if kind not in earlier["formats"] or kind in failed]
+        if not earlier.get("deploy", True):
+            missing = [kind for kind in missing if kind != "opencv"]
         if not missing or "refused" in earlier:
             continue
         result = examine(path, earlier, missing, options)
