@@ -214,7 +214,7 @@ def compared(
     telling = with_telling_weights(net, {k: v.double() for k, v in inputs.items()}).float()
     differences, engine = _differences(telling, plain, inputs)
     if not max(differences.values(), default=0.0) <= TOLERANCE:
-        differences, engine = _differences(_evened(telling, inputs), plain, inputs)
+        differences, engine = _differences(evened(telling, inputs), plain, inputs)
     wrong = {name: value for name, value in differences.items() if not value <= TOLERANCE}
     if wrong:
         worst = max(wrong, key=lambda name: wrong[name])
@@ -233,8 +233,13 @@ def _differences(
     return {name: difference(value, wanted[name]) for name, value in found.items()}, engine
 
 
-def _evened(net: Net, inputs: Mapping[str, Tensor]) -> Net:
-    """The net with the weights of each linear layer divided by the spread of what it makes."""
+def evened(net: Net, inputs: Mapping[str, Tensor]) -> Net:
+    """The net with the weights of each linear layer divided by the spread of what it makes.
+
+    Args:
+        net: is changed, and returned.
+        inputs: the batch that the spreads are of, by blob name.
+    """
 
     def even(layer: Layer, _: tuple[Tensor, ...], top: Tensor) -> Tensor:
         spread = top.std().item() if top.numel() > 1 else 0.0
