@@ -3,7 +3,7 @@
 A reader's tops get the shape of its data where these are here, else what its prototxt declares
 (batch_size, crop_size, new_height, MemoryData's sizes), labels the shape that their loss wants;
 what nothing declares is a picture, of the first size in `PICTURES` with which the whole net fits
-together, and no statistics of a batch are those of a handful of numbers.
+together, or a larger one if maps of a handful of numbers would be normalised with that.
 """
 
 from __future__ import annotations
@@ -28,13 +28,15 @@ from .graph import Graph, Node
 from .net import Net, build_net
 from .record import Record
 
-PICTURES = (
+Picture = tuple[int, int, int]
+"""Channels, height, width."""
+PICTURES: tuple[Picture, ...] = (
     *((3, 32, 32), (1, 28, 28), (2, 28, 28), (3, 64, 64), (3, 128, 128), (3, 224, 224)),
     *((3, 227, 227), (3, 256, 256), (3, 320, 320), (3, 512, 512), (6, 227, 227), (10, 224, 224)),
 )
 """Channels, height and width tried in turn where no prototxt declares them."""
 FEW = 16
-"""Numbers per channel below which their statistics magnify roundings from layer to layer.
+"""Places of a map below which its statistics magnify roundings from layer to layer.
 
 ResNet-101 on 32 x 32 normalises 2 x 2 at the end: orders of the same float64 sums are 8e-3 apart.
 Global statistics are no better as long as nobody trained them: those made up are of the batch.
@@ -79,7 +81,7 @@ def feed(
     *,
     batch: int | None,
     fill: bool = True,
-    pictures: Sequence[tuple[int, int, int]] | None = None,
+    pictures: Sequence[Picture] | None = None,
 ) -> Fed:
     """The net of a graph on synthetic inputs in this batch, or, if it must be, its declared one.
 
@@ -93,42 +95,61 @@ def feed(
         GraphError, LayerError: it does not fit together with any picture.
     """
     cut = [node for node in graph.nodes if _is_cut(node)]
+    pictures = PICTURES if pictures is None else pictures
     first: LayerError | GraphError | None = None
-    coarse: Fed | None = None
     for size in dict.fromkeys((batch, None)):
         small = graph if size is None else _shrunk(graph, size)
-        for picture in PICTURES if pictures is None else pictures:
+        for picture in pictures:
             try:
-                shapes = _Settling(small, cut, picture, size).run()
-                fed = _with_inputs(small, cut, shapes)
-                feeding, computing = split_feed(fed)
-                fits = build_net(feeding, fill=False).blob_shapes if feeding.nodes else {}
-                net = build_net(computing, input_shapes=fits, fill=fill)
+                made = _standing(small, cut, picture, size, fill=fill)
             except (LayerError, GraphError) as error:
                 first = first or error
                 if not cut:
                     break
                 continue
-            read = [node for node in feeding.nodes if registered()[node.type].feeds]
-            kinds = tuple(sorted({node.type for node in (*cut, *read)}))
-            made = Fed(net, _values(net), kinds, tuple(_guessed(small, cut, shapes, picture)))
-            if not (made.guessed and _normalises_few(net)):
-                return made
-            coarse = coarse or made
-        if coarse is not None:
-            return coarse
+            if made.guessed and _normalises_few(made.net):
+                larger = [p for p in pictures if p[0] == picture[0] and p[1] > picture[1]]
+                finer = _finer(small, cut, larger, size)
+                return made if finer is None else _standing(small, cut, finer, size, fill=fill)
+            return made
     assert first is not None
     raise first
 
 
+def _standing(
+    graph: Graph, cut: list[Node], picture: Picture, batch: int | None, *, fill: bool
+) -> Fed:
+    shapes = _Settling(graph, cut, picture, batch).run()
+    feeding, computing = split_feed(_with_inputs(graph, cut, shapes))
+    made = build_net(feeding, fill=False).blob_shapes if feeding.nodes else {}
+    net = build_net(computing, input_shapes=made, fill=fill)
+    read = [node for node in feeding.nodes if registered()[node.type].feeds]
+    kinds = tuple(sorted({node.type for node in (*cut, *read)}))
+    return Fed(net, _values(net), kinds, tuple(_guessed(graph, cut, shapes, picture)))
+
+
+def _finer(
+    graph: Graph, cut: list[Node], pictures: Sequence[Picture], batch: int | None
+) -> Picture | None:
+    """The first picture with which no layer normalises small maps, if there is one."""
+    for picture in pictures:
+        try:
+            net = _standing(graph, cut, picture, batch, fill=False).net
+        except (LayerError, GraphError):
+            continue
+        if not _normalises_few(net):
+            return picture
+    return None
+
+
 def _normalises_few(net: Net) -> bool:
-    """Whether a layer normalises fewer than `FEW` numbers per channel."""
-    for node, layer in zip(net.plan.nodes, net.layers.values(), strict=True):
-        if isinstance(layer, BatchNorm):
-            shape = net.blob_shapes[node.bottoms[0]]
-            if math.prod(shape[:1] + shape[2:]) < FEW:
-                return True
-    return False
+    """Whether a layer normalises maps of more than one place and fewer than `FEW`.
+
+    Maps of one place do not grow with the picture where something pooled the whole.
+    """
+    pairs = zip(net.plan.nodes, net.layers.values(), strict=True)
+    shapes = (net.blob_shapes[n.bottoms[0]] for n, made in pairs if isinstance(made, BatchNorm))
+    return any(1 < math.prod(shape[2:]) < FEW for shape in shapes)
 
 
 def _is_cut(node: Node) -> bool:
@@ -142,7 +163,7 @@ def _is_cut(node: Node) -> bool:
 
 
 def _guessed(
-    graph: Graph, cut: list[Node], shapes: Mapping[str, Shape], picture: tuple[int, int, int]
+    graph: Graph, cut: list[Node], shapes: Mapping[str, Shape], picture: Picture
 ) -> Iterator[str]:
     """Tops that would have another height and width with another picture."""
     channels, height, width = picture
@@ -158,9 +179,7 @@ def _guessed(
 class _Settling:
     """Finds the shape of each top of the cut layers, going from consumer to consumer."""
 
-    def __init__(
-        self, graph: Graph, cut: list[Node], picture: tuple[int, ...], batch: int | None
-    ) -> None:
+    def __init__(self, graph: Graph, cut: list[Node], picture: Picture, batch: int | None) -> None:
         self.graph, self.cut, self.picture, self.batch = graph, cut, picture, batch
         self.shapes: dict[str, Shape] = {}
         keys = {node.key for node in cut}
@@ -214,7 +233,7 @@ def _class_axis(node: Node) -> int:
     return 1 if block is None else block.get("axis", 1)
 
 
-def _declared(node: Node, batch: int | None, picture: tuple[int, ...]) -> dict[str, Shape]:
+def _declared(node: Node, batch: int | None, picture: Picture) -> dict[str, Shape]:
     """Shapes of the tops of one of Caffe's own readers; nothing of HDF5Data and others."""
     block = node.record.get(READERS.get(node.type, ""))
     if block is None or node.type == "HDF5Data":
@@ -367,7 +386,7 @@ def quietly_fed(
     *,
     batch: int | None,
     fill: bool = True,
-    pictures: Sequence[tuple[int, int, int]] | None = None,
+    pictures: Sequence[Picture] | None = None,
 ) -> Fed:
     """`feed`, without the warnings that a user of this one net would want to see."""
     with warnings.catch_warnings():

@@ -21,7 +21,7 @@ def fed_with_weights(
 ) -> tuple[Fed, WeightReport | None]:
     """The net on made-up inputs, the same at every run, with these weights if there are any.
 
-    Of `stand_in.PICTURES` it is the first with which the net fits together and the weights fit it.
+    Of `stand_in.PICTURES` it takes the one that `feed` does, else the first that the weights fit.
 
     Raises:
         GraphError, LayerError: the net does not fit together.

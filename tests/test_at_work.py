@@ -6,6 +6,7 @@ import io
 import sys
 import time
 
+import pytest
 from rich.console import Console
 
 from pycaffe.at_work import at_work
@@ -27,3 +28,13 @@ def test_a_pipe_shows_nothing() -> None:
     with at_work("writing onnx", Console(file=file)):
         assert sys.stdout is stdout
     assert file.getvalue() == ""
+
+
+@pytest.mark.parametrize("variable", ["FORCE_COLOR", "TTY_COMPATIBLE"])
+def test_nor_does_one_that_is_to_be_coloured(
+    variable: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv(variable, "1")
+    with at_work("writing onnx"):
+        time.sleep(0.15)
+    assert capsys.readouterr() == ("", "")

@@ -259,14 +259,21 @@ def test_depth_bounds_of_the_published_net(published: Report) -> None:
 
 def test_layers_written_once_per_phase_and_saying_the_same(tmp_path: Path) -> None:
     layer = """layer {{ name: "{0}" type: "Convolution" bottom: "x" top: "{0}"
-  include {{ phase: {1} }} param {{ lr_mult: 1 }}
+  include {{ {1} }} param {{ lr_mult: 1 }}
   convolution_param {{ num_output: {2} kernel_size: 3 weight_filler {{ type: "xavier" }} }} }}
 """
     start = 'layer { name: "x" type: "Input" top: "x" input_param { shape: '
     start += "{ dim: 1 dim: 3 dim: 8 dim: 8 } } }\n"
     path = tmp_path / "net.prototxt"
-    twice = [layer.format("alike", phase, 2) for phase in ("TRAIN", "TEST")]
-    other = [layer.format("other", *facts) for facts in (("TRAIN", 2), ("TEST", 4))]
+    rules = {
+        "alike": ("phase: TRAIN", "phase: TEST"),
+        "staged": ('stage: "a"', 'stage: "b"'),
+        "deployed": ("phase: TRAIN", 'phase: TEST stage: "deploy"'),
+    }
+    twice = [layer.format(name, rule, 2) for name, pair in rules.items() for rule in pair]
+    other = [
+        layer.format("other", f"phase: {phase}", n) for phase, n in (("TRAIN", 2), ("TEST", 4))
+    ]
     path.write_text(start + "".join(twice + other))
     found = of_kind(audit(path), "names", "written twice")
     assert found.numbers["layers"] == 1

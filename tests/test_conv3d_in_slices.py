@@ -46,3 +46,32 @@ def test_within_it_modules_take_the_slices_and_float32_torchs_own(
         layer(torch.randn(1, 2, 4, 5, 6))
         layer.double()(torch.randn(1, 2, 4, 5, 6, dtype=torch.float64))
     assert taken == [torch.float64] * 4
+
+
+@pytest.mark.parametrize(
+    ("shape", "plan"),
+    [
+        ((2, 6, 5, 7), {}),
+        ((1, 2, 6, 5, 7), {"padding": "same"}),
+        ((1, 2, 6, 5, 7), {"padding": "valid", "stride": (2,)}),
+        ((1, 2, 6, 5, 7), {"padding": (1,), "dilation": [1, 2, 1]}),
+    ],
+    ids=["without a batch", "same", "valid", "one size for all axes"],
+)
+def test_within_it_all_that_torch_takes_gives_torchs_numbers(
+    shape: tuple[int, ...], plan: dict[str, object]
+) -> None:
+    torch.manual_seed(2)
+    x, weight = torch.randn(shape).double(), torch.randn(3, 2, 3, 3, 3).double()
+    wanted = functional.conv3d(x, weight, **plan)  # type: ignore[call-overload]
+    with Conv3dInSlices():
+        found = functional.conv3d(x, weight, **plan)  # type: ignore[call-overload]
+        named = functional.conv3d(input=x, weight=weight, **plan)  # type: ignore[call-overload]
+    torch.testing.assert_close(found, wanted, rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(named, wanted, rtol=1e-12, atol=1e-12)
+
+
+def test_a_kernel_deeper_than_the_volume_is_told() -> None:
+    x, weight = torch.zeros(1, 1, 2, 4, 4).double(), torch.zeros(1, 1, 3, 3, 3).double()
+    with pytest.raises(ValueError, match="reaches over 3 slices, the volume has 2"):
+        conv3d_in_slices(x, weight)

@@ -150,6 +150,27 @@ def test_statistics_of_the_batch_are_those_of_the_batch_at_hand(tmp_path: Path) 
     np.testing.assert_allclose(found, (x - mean) / np.sqrt(variance + 1e-5), rtol=1e-4, atol=1e-5)
 
 
+RANKING = """
+layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 2 dim: 40 } } }
+layer { name: "best" type: "ArgMax" bottom: "data" top: "best" argmax_param { top_k: 40 } }
+"""
+
+
+@pytest.mark.parametrize("opset", [OPSET, NEWEST_OPSET])
+def test_of_equal_values_the_one_of_higher_index_is_first_as_in_caffe(
+    opset: int, tmp_path: Path
+) -> None:
+    """Caffe sorts pairs (value, index) in falling order."""
+    path = tmp_path / "net.prototxt"
+    path.write_text(RANKING)
+    x = np.random.default_rng(5).integers(0, 4, (3, 40)).astype(np.float32)
+    net = load_net(path)
+    write_onnx(net, tmp_path / "net.onnx", {"data": torch.from_numpy(x[:2])}, opset=opset)
+    (found,) = session(tmp_path / "net.onnx").run(None, {"data": x})
+    wanted = [sorted(range(40), key=lambda i: (row[i], i), reverse=True) for row in x]
+    np.testing.assert_array_equal(found[:, 0], wanted)
+
+
 def test_a_layer_that_onnx_has_no_words_for_is_named_and_nothing_else_is_printed(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -1,4 +1,4 @@
-"""Three-axis convolutions in float64 within the memory of a slice.
+"""Three-axis convolutions in float64 within the memory of a few volumes.
 
 In float64 torch's conv3d on the CPU first copies what every place of the volume sees: 16 GB for a
 kernel of 5 over 16 channels of 64 x 128 x 128. Slice by slice along the first spatial axis it is
@@ -28,9 +28,23 @@ class Conv3dInSlices(TorchFunctionMode):
         args: tuple[Any, ...] = (),
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
-        if func is functional.conv3d and args[0].dtype is torch.float64 and args[0].is_cpu:
-            return conv3d_in_slices(*args, **kwargs or {})
-        return func(*args, **kwargs or {})
+        kwargs = kwargs or {}
+        if func is functional.conv3d and args and _is_large(args[0]) and _is_plain(args, kwargs):
+            return conv3d_in_slices(*args, **kwargs)
+        return func(*args, **kwargs)
+
+
+def _is_large(x: Tensor) -> bool:
+    """Whether torch would copy what every place sees."""
+    return x.dtype is torch.float64 and x.is_cpu and x.ndim == 5
+
+
+def _is_plain(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+    """Whether all sizes are numbers of three axes; padding by name is torch's own."""
+    sizes = (*args[3:6], *(kwargs.get(name, 1) for name in ("stride", "padding", "dilation")))
+    return all(
+        isinstance(size, int) or (not isinstance(size, str) and len(size) == 3) for size in sizes
+    )
 
 
 def conv3d_in_slices(
@@ -55,12 +69,18 @@ def conv3d_in_slices(
 
     Returns:
         [N, O, D', H', W'].
+
+    Raises:
+        ValueError: the kernel is deeper than the padded volume.
     """
     step, *across = _three(stride)
     pad, *sides = _three(padding)
     gap, *gaps = _three(dilation)
     x = functional.pad(x, (0, 0, 0, 0, pad, pad))
     reach = gap * (weight.shape[2] - 1) + 1
+    starts = range(0, x.shape[2] - reach + 1, step)
+    if not starts:
+        raise ValueError(f"the kernel reaches over {reach} slices, the volume has {x.shape[2]}")
     flat = weight.flatten(1, 2)
     slices = [
         functional.conv2d(
@@ -72,7 +92,7 @@ def conv3d_in_slices(
             tuple(gaps),
             groups,
         )
-        for start in range(0, x.shape[2] - reach + 1, step)
+        for start in starts
     ]
     return torch.stack(slices, 2)
 

@@ -92,7 +92,7 @@ def _sorted_stably(
 ) -> tuple[Any, Any]:
     """torch's stable sort, for which its exporter has no words.
 
-    ONNX's TopK too puts the one of lower index first of equal values.
+    ONNX's TopK too puts the one of lower index first of equal values; where it puts NaN is its own.
     """
     from onnxscript import opset18
 

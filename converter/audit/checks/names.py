@@ -52,7 +52,7 @@ def _per_phase(study: Study) -> Iterator[Finding]:
     same = [
         records
         for name, records in by_name.items()
-        if name and len(records) == 2 and _said(records[0]) == _said(records[1])
+        if name and len(records) == 2 and _one_per_phase(*records)
     ]
     if same:
         places = [f"{place(records[1].where)} '{records[1]['name']}'" for records in same]
@@ -68,9 +68,14 @@ def _per_phase(study: Study) -> Iterator[Finding]:
         )
 
 
-def _said(record: Record) -> Record:
-    """What a layer says, but for its phase."""
-    return record.without("include", "exclude")
+def _one_per_phase(a: Record, b: Record) -> bool:
+    """Whether two layers say the same, but that one is for TRAIN alone and one for TEST alone."""
+    rules = [record.get("include", ()) for record in (a, b)]
+    alone = all(len(rule) == 1 and set(rule[0]) == {"phase"} for rule in rules)
+    if not alone or any("exclude" in record for record in (a, b)):
+        return False
+    phases = {rule[0]["phase"] for rule in rules}
+    return phases == {"TRAIN", "TEST"} and a.without("include") == b.without("include")
 
 
 def _anonymous(study: Study) -> Iterator[Finding]:
