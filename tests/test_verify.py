@@ -110,6 +110,38 @@ def test_a_dump_agrees_with_its_net_and_feeds_it(
     assert f"with the weights of {pair / 'kept.npz'}" in text
 
 
+@pytest.mark.parametrize(
+    "name",
+    ["inner_product", "inner_product_axis2_T", "prelu", "batch_norm_test", "net_shared_weights"],
+)
+def test_a_source_takes_the_weights_that_blobs_were_kept_with(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its own are those of fillers: by its key map it takes those that Caffe had."""
+    golden = GOLDEN / f"{name}.npz"
+    assert main(["convert", str(GOLDEN / f"{name}.prototxt"), "-o", str(tmp_path)]) == 0
+    (source,) = tmp_path.glob("*.py")
+    code, text = verify(capsys, source, golden, "--tolerance=1e-5")
+    assert code == 0, text
+    own = source.with_suffix(".safetensors")
+    assert f"{source}: with the weights of {golden}; --weights_a={own} takes its own" in text
+    code, text = verify(capsys, golden, source, f"--weights_b={own}")
+    assert (code, "with the weights" in text) == (1, False)
+
+
+def test_weights_that_do_not_fit_a_source_give_one_line(
+    pair: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    net, weights = str(pair / "pair.prototxt"), f"--weights={pair / 'pair.caffemodel'}"
+    assert main(["convert", net, weights, "-o", str(pair)]) == 0
+    assert main(["dump", net, weights, "-o", str(pair / "kept.npz")]) == 0
+    kept = dict(np.load(pair / "kept.npz"))
+    np.savez(pair / "kept.npz", **{**kept, "param:ip1:0": np.ones((5, 7))})
+    assert main(["verify", str(pair / "pair.py"), str(pair / "kept.npz")]) == 2
+    problem = "layer 'ip1': blob 0 is [5, 7], the source's 'ip1.weight' is [5, 6]"
+    assert problem in capsys.readouterr().err.splitlines()[-1]
+
+
 @pytest.mark.parametrize("name", ["conv_group_dil", "inner_product", "softmax_loss"])
 def test_a_dump_has_the_numbers_that_caffe_has(name: str, tmp_path: Path) -> None:
     """Blobs and, where the loss drives them, diffs: the same names, the same values."""

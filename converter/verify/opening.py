@@ -9,8 +9,9 @@ from ..errors import DataError, WeightError
 from ..graph import Graph
 from ..load import load_graph
 from ..stored import WeightFile
-from ..tensor_files import KEYS, read_tensors
+from ..tensor_files import KEYS, read_keys, read_tensors
 from .kept_side import is_half, kept_side
+from .lent_weights import not_lent
 from .net_side import net_side
 from .onnx_side import onnx_side
 from .side import Side
@@ -26,7 +27,8 @@ def open_sides(
 ) -> tuple[Side, Side, list[str]]:
     """Both sides, and what to tell about them.
 
-    A net's prototxt without weights takes those of the other side, where that keeps them by layer.
+    A net's prototxt without weights takes those of the other side, where that keeps them by layer;
+    a source takes those that blobs were kept with, where its key map leads to them.
 
     Raises:
         CaffeError: a file does not read.
@@ -54,7 +56,8 @@ def _side(
     if path.suffix == ".onnx":
         return onnx_side(path)
     if path.suffix == ".py":
-        return source_side(path, weights[0] if weights else None)
+        lent = None if weights else _kept_weights(path, other, told, flag)
+        return source_side(path, weights[0] if weights else None, lent)
     files: list[str | WeightFile] = list(weights)
     lent = None if weights else weights_beside(other)
     if lent is not None:
@@ -63,6 +66,22 @@ def _side(
     elif not weights:
         told.append(f"{path}: without weights, as its fillers make them; {flag}=FILE gives some")
     return net_side(load(path), files, str(path))
+
+
+def _kept_weights(path: Path, other: Path, told: list[str], flag: str) -> WeightFile | None:
+    """The weights that the other side's blobs were made with, if the source has their layers."""
+    beside = path.with_suffix(KEYS)
+    lent = weights_beside(other) if other.suffix == ".npz" and beside.exists() else None
+    if lent is None:
+        return None
+    keys = read_keys(beside)
+    own = not_lent(keys, lent)
+    if len(own) == len({entry["layer"] for entry in keys.values()}):
+        return None
+    but = f", but its own of {', '.join(own)}" if own else ""
+    takes = f"{flag}={path.with_suffix('.safetensors')} takes its own"
+    told.append(f"{path}: with the weights of {lent.path}{but}; {takes}")
+    return lent
 
 
 def _check(path: Path, weights: Sequence[str], flag: str) -> None:

@@ -14,17 +14,24 @@ from torch import Tensor, nn
 from ..errors import DataError, WeightError
 from ..exports.pytorch import module_of
 from ..exports.source.naming import identifier
+from ..stored import WeightFile
 from ..tensor_files import KEYS, read_keys
+from .lent_weights import with_lent
 from .side import Blobs, Side
 
 PICKLED = (".pt", ".pth", ".ckpt", ".bin")
 """Endings of what torch.save writes, which is never read: unpickling runs what is in a file."""
 
 
-def source_side(path: Path, weights: str | None) -> Side:
+def source_side(path: Path, weights: str | None, lent: WeightFile | None = None) -> Side:
     """A source file that `caffe convert` wrote, with the weights beside it.
 
     Beside its outputs it has the blobs that its modules make, by the names that the key map gives.
+
+    Args:
+        path: the source.
+        weights: a file of its state_dict, if it is not the one beside it.
+        lent: weights by layer, which the key map leads to; they go before the file's.
 
     Raises:
         DataError: it has no net, or does not run.
@@ -33,6 +40,8 @@ def source_side(path: Path, weights: str | None) -> Side:
     facts = _facts(path.with_suffix(KEYS))
     net = _made(path, facts.get("class", ""))
     _load(net, Path(weights) if weights else path.with_suffix(".safetensors"))
+    if lent is not None:
+        net.load_state_dict(with_lent(net.state_dict(), read_keys(path.with_suffix(KEYS)), lent))
     net.train(facts.get("phase", "TEST") == "TRAIN")
     code = net.forward.__code__
     names = code.co_varnames[1 : code.co_argcount]
