@@ -49,16 +49,18 @@ def write_fx(graph: Graph, layers: Sequence[Layer], loss_weights: Mapping[str, f
 def identifier(name: str) -> str:
     """A Python name for a blob: other characters become `_`."""
     plain = re.sub(r"\W", "_", name)
+    if plain == "self":
+        return "self_"
     return f"_{plain}" if not plain or plain[0].isdigit() or keyword.iskeyword(plain) else plain
 
 
 def _placeholders(code: fx.Graph, inputs: Sequence[str]) -> list[fx.Node]:
     """Arguments of `forward`, each with a name of its own."""
-    taken = {"self", *(name for name in inputs if identifier(name) == name)}
+    taken = {name for name in inputs if identifier(name) == name}
     made = []
     for blob in inputs:
         name = identifier(blob)
-        while name == "self" or (name in taken and name != blob):
+        while name in taken and name != blob:
             name += "_"
         taken.add(name)
         made.append(code.placeholder(name))
@@ -82,8 +84,9 @@ _TAKEN = frozenset(dir(fx.GraphModule)) | {
 
 
 def _module_name(node: Node, root: nn.Module, layer: Layer) -> str:
-    name = node.key.replace(".", "_")
-    name = name if name else node.type
+    """The layer's name where torch.fx can write it between quotes, as it does without escaping."""
+    plain = (c if c.isprintable() and c not in '."\\' else "_" for c in node.key)
+    name = "".join(plain) or node.type
     while name in _TAKEN or keyword.iskeyword(name) or hasattr(root, name):
         name += "_layer"
     root.add_module(name, layer)

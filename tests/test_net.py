@@ -13,6 +13,9 @@ from torch import Tensor
 
 from converter import load_net
 from converter.errors import DataError, GraphError, LayerError
+from converter.exports.caffe_files import write_caffe
+from converter.exports.onnx_file import write_onnx
+from converter.exports.pytorch import write_pytorch
 from converter.net import Net
 from converter.weights import load_weights, read_weights, save_weights
 
@@ -48,6 +51,25 @@ LOSSES = (
     + product("far", "ip", 5)
     + 'layer { name: "loss" type: "EuclideanLoss" bottom: "far" bottom: "far" top: "loss"\n'
     + "  loss_weight: 2 propagate_down: true propagate_down: false }\n"
+)
+
+OPEN = 'open("PWNED", "w")'
+HOSTILE = (
+    f'conv",{OPEN})or getattr(self,"conv',
+    f"conv',{OPEN})or getattr(self,'conv",
+    f'"""\n{OPEN}\n"""',
+    f'"""+str({OPEN})+"""',
+    f'": {OPEN}, "b',
+    f"x\n{OPEN}",
+    f"x\r{OPEN}",
+    f"x\u2028{OPEN}",
+    f"x#\f{OPEN}",
+    f"{{{OPEN}}}",
+    f'\\"""\n{OPEN}',
+    'quo"te',
+    "back\\slash",
+    "\\",
+    "new\nline",
 )
 
 
@@ -88,6 +110,29 @@ class TestCode:
         assert net.inputs == names
         given = [torch.full((3, 4), float(i)) for i in range(4)]
         assert net(*given)["out"][0, ::4].tolist() == [0, 1, 2, 3]
+
+    def test_a_blob_called_self(self, build: Any, x: Tensor) -> None:
+        net = build(INPUT + product("self", "x", 2) + product("out", "self", 5))
+        assert net(x=x)["out"].shape == (3, 5)
+
+    @pytest.mark.parametrize("name", HOSTILE)
+    def test_a_name_is_never_code(
+        self, name: str, build: Any, x: Tensor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.chdir(tmp_path)
+        spelt = "".join(f"\\{byte:03o}" for byte in name.encode())
+        net = build(f'name: "{spelt}"\n' + INPUT + product(spelt, "x", 2))
+        wanted = x @ net.learnable()[0].tensor.T
+        torch.testing.assert_close(net(x=x)[name], wanted)
+        torch.testing.assert_close(copy.deepcopy(net)(x)[name], wanted)
+        assert list(net.layers) == ["in", name]
+        inputs = {"x": x}
+        written = write_pytorch(net, tmp_path / "torch", inputs, origin=name)
+        assert compile(written.source.read_bytes(), "net.py", "exec", dont_inherit=True)
+        write_onnx(net, tmp_path / "net.onnx", inputs)
+        write_caffe(net, tmp_path / "caffe")
+        assert not (tmp_path / "PWNED").exists()
+        assert not (tmp_path / "torch" / "PWNED").exists()
 
     def test_layers_of_one_name_beside_one_that_has_the_name_they_would_get(
         self, build: Any, x: Tensor

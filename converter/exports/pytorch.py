@@ -31,6 +31,7 @@ from .source.lower import program_of
 from .source.module_text import Source, source_of
 from .source.naming import identifier
 from .source.program import Stored
+from .source.quoting import within_docstring
 
 TOLERANCE = 1e-6
 """Largest difference allowed between net and source, of an output's largest value."""
@@ -113,6 +114,7 @@ def heading(net: Net, name: str, origin: str) -> str:
     """The docstring of a source file: where it comes from, how to load it, what it takes."""
     source = f", converted from {origin}" if origin else ", converted from Caffe"
     title = f"{net.net_name or 'A Caffe net'} in PyTorch{source}."
+    title = within_docstring(title)
     lines = [*textwrap.wrap(title, WIDTH - 3, break_long_words=False), ""]
     lines += ["    from safetensors.torch import load_file", ""]
     lines += [
@@ -123,7 +125,7 @@ def heading(net: Net, name: str, origin: str) -> str:
         lines += ["    net.eval()"]
     shapes = net.blob_shapes
     takes = ", ".join(f"{blob} {list(shapes[blob])}" for blob in net.inputs)
-    told = textwrap.wrap(f"It takes {takes}.", WIDTH, break_long_words=False)
+    told = textwrap.wrap(within_docstring(f"It takes {takes}."), WIDTH, break_long_words=False)
     return "\n".join([*lines, "", *told])
 
 

@@ -11,6 +11,7 @@ from .forward_text import Kind, Statement, forward_lines
 from .layout import wrapped
 from .naming import chain_name, numbered, stem
 from .program import Op, Structure
+from .quoting import within_docstring
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +46,7 @@ def _unlike_inputs(names: Sequence[str], inputs: Sequence[str]) -> list[str]:
 
 
 def _heading(structure: Structure) -> list[str]:
-    purpose = structure.purpose
+    purpose = within_docstring(structure.purpose)
     return [f"class {structure.name}(nn.Module):", f'    """{purpose}."""' if purpose else ""]
 
 

@@ -11,6 +11,7 @@ from .layout import is_operation, wrapped
 from .local_definitions import LOCAL_DEFINITIONS
 from .naming import identifier, numbered, plural, stem
 from .program import Op, Ref, Structure
+from .quoting import quoted
 from .value_lists import joined_parts
 from .words import common_start, common_words, name_words
 
@@ -78,7 +79,7 @@ def _returned(state: _Forward, names: Sequence[str] | None) -> tuple[str, str]:
         return texts[0], "Tensor"
     if names is None:
         return ", ".join(texts), f"tuple[{', '.join(['Tensor'] * len(texts))}]"
-    pairs = ", ".join(f'"{name}": {text}' for name, text in zip(names, texts, strict=True))
+    pairs = ", ".join(f"{quoted(name)}: {text}" for name, text in zip(names, texts, strict=True))
     return f"{{{pairs}}}", "dict[str, Tensor]"
 
 

@@ -18,6 +18,7 @@ from ...net import Net
 from . import torch_losses as torch_losses  # registers them
 from .lighter import lighter
 from .program import Call, Op, Program, Stored, uses
+from .quoting import quoted
 from .torch_calls import number, torch_call
 
 _OWN = ("gradient", "running_sum")
@@ -126,7 +127,7 @@ def own_call(node: Node, layer: Layer, shapes: Sequence[Shape]) -> Call:
 def source_text(value: Any) -> str:
     """A value as Python source."""
     if isinstance(value, str):
-        return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+        return quoted(value)
     return number(value) if isinstance(value, float) else repr(value)
 
 

@@ -10,6 +10,7 @@ from .class_text import ClassText, class_text
 from .layout import WIDTH, wrapped
 from .local_definitions import LOCAL_DEFINITIONS
 from .program import Op, Program, Stored, Structure
+from .quoting import quoted
 from .structures import structured
 
 
@@ -116,7 +117,7 @@ def _imported(names: Sequence[str]) -> list[str]:
 def _ending(program: Program) -> str:
     if not program.loss_weights:
         return ""
-    pairs = ", ".join(f'"{top}": {weight:g}' for top, weight in program.loss_weights.items())
+    pairs = ", ".join(f"{quoted(top)}: {weight:g}" for top, weight in program.loss_weights.items())
     table = "\n".join(wrapped(f"LOSS_WEIGHTS = {{{pairs}}}", 0))
     return f'''
 
