@@ -401,6 +401,51 @@ def test_numbers_that_do_not_fit_a_layer_give_one_line(
     assert "layer 'ip1' (InnerProduct)" in problem
 
 
+# Nets that nobody gave weights
+
+
+def unfilled(folder: Path, name: str, text: str) -> Path:
+    """A net whose weights have no filler: all are 0."""
+    path = folder / f"{name}.prototxt"
+    path.write_text(text.replace(' weight_filler { type: "xavier" }', ""))
+    return path
+
+
+def test_weights_of_zero_hide_no_difference(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """0 through a ReLU and through a TanH is 0: both get the same random weights."""
+    a = unfilled(tmp_path, "relu", TEXT)
+    b = unfilled(tmp_path, "tanh", TEXT.replace('"ReLU"', '"TanH"'))
+    code, text = verify(capsys, a, b)
+    assert (code, "2 of 3 blobs differ" in text) == (1, True)
+    told = f"{a} and {b}: without weights: both get what the fillers of the first make"
+    assert told in text
+    assert verify(capsys, a, a)[0] == 0
+
+
+def test_nets_without_weights_share_them_by_layer(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A layer more, with weights of its own, does not change those of the layers behind it."""
+    more = """layer { name: "aside" type: "InnerProduct" bottom: "data" top: "aside"
+  inner_product_param { num_output: 4 weight_filler { type: "xavier" } } }
+layer { name: "relu1\""""
+    a, b = tmp_path / "a.prototxt", tmp_path / "b.prototxt"
+    a.write_text(TEXT)
+    b.write_text(TEXT.replace('layer { name: "relu1"', more))
+    code, text = verify(capsys, a, b)
+    assert (code, "3 blobs agree" in text, "only in B: aside" in text) == (0, True, True)
+
+
+def test_blobs_of_one_number_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    net = unfilled(tmp_path, "pair", TEXT)
+    assert main(["convert", str(net), "-o", str(tmp_path)]) == 0
+    code, text = verify(capsys, net, tmp_path / "pair.py")
+    assert code == 0
+    assert "one number throughout on both sides, which tells little: ip1@ip1, ip2" in text
+
+
 # Nets that read data
 
 

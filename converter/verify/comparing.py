@@ -21,7 +21,8 @@ class Row:
 
     `largest` is the largest difference, `relative` that of the blob's largest value on side A,
     `cosine` the two blobs' angle's; `same` says whether `relative` is within the tolerance, and
-    `why` in words what is wrong if not.
+    `why` in words what is wrong if not. `constant` blobs are one number throughout on both sides,
+    which tells little of the layer.
     """
 
     blob: str
@@ -33,6 +34,7 @@ class Row:
     same: bool
     why: str
     layer: str
+    constant: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,7 +196,12 @@ def _row(name: str, a: Tensor, b: Tensor, layer: str, tolerance: float) -> Row:
         same=same,
         why="" if same else _why(a, b),
         layer=layer,
+        constant=_is_constant(a) and _is_constant(b),
     )
+
+
+def _is_constant(blob: Tensor) -> bool:
+    return blob.numel() > 1 and bool((blob == blob.flatten()[0]).all())
 
 
 def _largest(x: Tensor, y: Tensor) -> float:

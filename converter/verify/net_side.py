@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 
 from ..errors import DataError
 from ..exports.blob_names import all_values, blob_titles
+from ..exports.pytorch import with_telling_weights
 from ..graph import Graph
-from ..stored import WeightFile
+from ..net import Net
+from ..stored import StoredBlob, StoredLayer, WeightFile
 from ..weighed_stand_in import fed_with_weights
+from ..weights import load_weights
 from .side import Blobs, Shape, Side
 
 
@@ -19,14 +23,53 @@ def net_side(graph: Graph, weights: Sequence[str | WeightFile], name: str) -> Si
         CaffeError: it does not fit together, or the weights do not fit it.
     """
     fed, _ = fed_with_weights(graph, weights)
-    net = fed.net
+    return _side(fed.net, fed.inputs, name)
+
+
+def telling_sides(a: Graph, b: Graph, names: tuple[str, str]) -> tuple[Side, Side]:
+    """Two nets that nobody gave weights, with the same ones in layers of the same name.
+
+    They are what A's fillers make, but random where that is one number, which would hide what the
+    layers behind it do.
+
+    Raises:
+        CaffeError: one does not fit together.
+    """
+    made = [fed_with_weights(graph, ())[0] for graph in (a, b)]
+    nets = [_telling(fed.net, fed.inputs) for fed in made]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        load_weights(nets[1], _weights_of(nets[0], names[0]), strict=False)
+    first, second = (
+        _side(net, fed.inputs, name) for net, fed, name in zip(nets, made, names, strict=True)
+    )
+    return first, second
+
+
+def _telling(net: Net, inputs: Blobs) -> Net:
+    doubled = {name: value.double() for name, value in inputs.items()}
+    return with_telling_weights(net, doubled).float()
+
+
+def _weights_of(net: Net, name: str) -> WeightFile:
+    layers: dict[str, dict[int, StoredBlob]] = {}
+    for blob in net.learnable():
+        layers.setdefault(blob.layer, {})[blob.index] = StoredBlob(blob.tensor.detach().numpy())
+    stored = (
+        StoredLayer(key, blobs=tuple(own.get(i) for i in range(max(own) + 1)))
+        for key, own in layers.items()
+    )
+    return WeightFile(name, "tensors", net.net_name, tuple(stored))
+
+
+def _side(net: Net, inputs: Blobs, name: str) -> Side:
     titles = blob_titles(net.plan)
     return Side(
         name=name,
         kind="net",
         run=lambda given: all_values(net, with_right_axes(given, net.blob_shapes, name)),
         shapes={blob: net.blob_shapes[blob] for blob in net.inputs},
-        inputs=fed.inputs,
+        inputs=inputs,
         makers={titles[top]: node.label for node in net.plan.nodes for top in node.tops},
         outputs=tuple(titles[version] for version in net.plan.outputs.values()),
         overwritten=frozenset(blob for blob in net.inputs if titles.get(blob, blob) != blob),

@@ -12,12 +12,14 @@ from ..stored import WeightFile
 from ..tensor_files import KEYS, read_keys, read_tensors
 from .kept_side import is_half, kept_side
 from .lent_weights import not_lent
-from .net_side import net_side
+from .net_side import net_side, telling_sides
 from .onnx_side import onnx_side
 from .side import Side
 from .source_side import source_side
 
 WEIGHTS_ALONE = (".caffemodel", ".h5", ".hdf5", ".safetensors", ".solverstate", ".binaryproto")
+OTHER_FORMS = (".npz", ".onnx", ".py")
+"""Endings of what is no prototxt, and one side of a comparison nevertheless."""
 
 
 def open_sides(
@@ -28,12 +30,23 @@ def open_sides(
     """Both sides, and what to tell about them.
 
     A net's prototxt without weights takes those of the other side, where that keeps them by layer;
-    a source takes those that blobs were kept with, where its key map leads to them.
+    a source takes those that blobs were kept with, where its key map leads to them. Two prototxts
+    without weights get the same ones, as `telling_sides` makes them.
 
     Raises:
         CaffeError: a file does not read.
     """
     told: list[str] = []
+    if not any(weights) and not any(path.suffix in OTHER_FORMS for path in paths):
+        for path, flag in zip(paths, ("--weights_a", "--weights_b"), strict=True):
+            _check(path, (), flag)
+        names = (str(paths[0]), str(paths[1]))
+        a, b = telling_sides(load(paths[0]), load(paths[1]), names)
+        told.append(
+            f"{' and '.join(names)}: without weights: both get what the fillers of the first make, "
+            "random where that is one number; --weights=FILE gives some"
+        )
+        return a, b, told
     a = _side(paths[0], weights[0], paths[1], load, told, "--weights_a")
     b = _side(paths[1], weights[1], paths[0], load, told, "--weights_b")
     return a, b, told

@@ -17,7 +17,7 @@ from converter.graph import Graph
 from converter.load import load_graph
 from converter.verify.comparing import Comparison, Row, compare
 from converter.verify.kept_side import read_inputs
-from converter.verify.opening import open_sides
+from converter.verify.opening import OTHER_FORMS, open_sides
 
 from ..at_work import at_work
 from ..errors import UsageError
@@ -80,8 +80,7 @@ def run(options: Namespace) -> int:
 def _weights(options: Namespace, paths: Sequence[Path]) -> tuple[Sequence[str], Sequence[str]]:
     """The weights of each side: its own flag's, else, for a prototxt, those for both."""
     own = (options.weights_a, options.weights_b)
-    others = (".npz", ".onnx", ".py")
-    shared = [() if path.suffix in others else options.weights for path in paths]
+    shared = [() if path.suffix in OTHER_FORMS else options.weights for path in paths]
     return own[0] or shared[0], own[1] or shared[1]
 
 
@@ -98,6 +97,9 @@ def _show(found: Comparison, console: Console, *, every: bool) -> None:
     strange = [row.blob for row in found.rows if row.cosine != row.cosine and row.same]
     if strange:
         notes.append(f"no finite numbers on both sides: {_some(strange)}")
+    constant = [row.blob for row in found.rows if row.constant and row.same]
+    if constant:
+        notes.append(f"one number throughout on both sides, which tells little: {_some(constant)}")
     for line in (*notes, *_verdict(found)):
         console.print(line, markup=False, soft_wrap=True)
 
