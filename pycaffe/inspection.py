@@ -22,6 +22,7 @@ from converter.facts.tensor_facts import SUFFIXES as TENSORS
 from converter.facts.tensor_facts import tensor_facts
 from converter.hdf5_weights import SIGNATURE
 from converter.text import parse
+from converter.verify.no_net import check_prototxt
 from converter.view.labels import bytes_text, count_text, shape_text
 from converter.weights import read_weights
 from retrain.settings import read_settings
@@ -84,6 +85,7 @@ def inspection_of(path: Path, options: Namespace) -> Inspection:
         return _hdf5(path)
     if path.suffix.lower() in TENSORS:
         return _tensors(path)
+    check_prototxt(path)
     text = _text(path, head)
     if text is None:
         return _binary(path)

@@ -16,6 +16,7 @@ from converter.load import load_graph
 from converter.net import Net
 from converter.stand_in import PICTURES
 from converter.text import Field, parse
+from converter.verify.no_net import check_prototxt
 from converter.view.chart import chart_of
 from converter.view.page import Shown
 
@@ -56,6 +57,7 @@ def read_graph(source: str, options: Namespace, phase: str, *stages: str) -> Gra
     """The Graph of a net in one phase, as the flags say, and in these stages, too."""
     if not Path(source).is_file():
         raise UsageError(f"{source}: there is no such file")
+    check_prototxt(Path(source))
     state = net_state(options)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -75,3 +75,20 @@ def test_weights_that_do_not_fit_are_one_line_each(
     first = capsys.readouterr().err.splitlines()[0]
     assert first.startswith("caffe: pair.caffemodel: layer 'ip' (InnerProduct): weight is [5, 6]")
     assert not Path("out").exists()
+
+
+@pytest.mark.parametrize("verb", ["convert", "dump", "view", "draw", "inspect"])
+@pytest.mark.parametrize(
+    ("name", "what"),
+    [("pair.py", "Python source"), ("pair.keys.json", "JSON"), ("pair.onnx", "an ONNX file")],
+)
+def test_what_was_made_of_a_net_is_no_prototxt(
+    verb: str, name: str, what: str, pair: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One line, not a line for every word that no prototxt has."""
+    form = "onnx" if name.endswith("onnx") else "pytorch"
+    assert main(["convert", "pair.prototxt", f"--to={form}"]) == 0
+    capsys.readouterr()
+    assert main([verb, name, *(["-o", "kept.npz"] if verb == "dump" else [])]) == 2
+    problem = f"caffe: {name}: is {what}, no prototxt; give the net's prototxt\n"
+    assert capsys.readouterr().err == problem

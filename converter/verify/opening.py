@@ -13,11 +13,11 @@ from ..tensor_files import KEYS, read_keys, read_tensors
 from .kept_side import is_half, kept_side
 from .lent_weights import not_lent
 from .net_side import net_side, telling_sides
+from .no_net import check_net
 from .onnx_side import onnx_side
 from .side import Side
 from .source_side import source_side
 
-WEIGHTS_ALONE = (".caffemodel", ".h5", ".hdf5", ".safetensors", ".solverstate", ".binaryproto")
 OTHER_FORMS = (".npz", ".onnx", ".py")
 """Endings of what is no prototxt, and one side of a comparison nevertheless."""
 
@@ -102,19 +102,10 @@ def _check(path: Path, weights: Sequence[str], flag: str) -> None:
         raise DataError(f"{path}: there is no such file")
     if path.is_dir():
         raise DataError(f"{path}: is a folder; give a prototxt, .py, .onnx or .npz")
-    check_net(path, flag)
+    if path.suffix not in OTHER_FORMS:
+        check_net(path, flag)
     if weights and path.suffix in (".onnx", ".npz"):
         raise DataError(f"{flag}: {path} takes no weights, its numbers are its own")
-
-
-def check_net(path: Path, flag: str) -> None:
-    """Refuse, by its name, what has no net in it.
-
-    Raises:
-        DataError: it has weights or a state alone; names the flag that takes weights.
-    """
-    if path.suffix.lower() in WEIGHTS_ALONE:
-        raise DataError(f"{path}: is no net; give the net's prototxt, and weights by {flag}")
 
 
 def weights_beside(path: Path) -> WeightFile | None:

@@ -13,7 +13,7 @@ from converter.exports.onnx_export import OPSET
 from converter.load import load_graph
 from converter.stand_in import Fed
 from converter.tensor_files import KEYS
-from converter.verify.opening import check_net
+from converter.verify.no_net import check_net
 from converter.weighed_stand_in import fed_with_weights
 
 from ..at_work import at_work

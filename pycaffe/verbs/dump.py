@@ -9,7 +9,7 @@ from converter.load import load_graph
 from converter.verify.dump import kept_blobs, write_blobs
 from converter.verify.kept_side import read_inputs
 from converter.verify.net_side import with_right_axes
-from converter.verify.opening import check_net
+from converter.verify.no_net import check_net
 from converter.weighed_stand_in import fed_with_weights
 
 from ..errors import UsageError
