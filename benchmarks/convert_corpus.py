@@ -16,7 +16,7 @@ each held to the net's own numbers (what the commands themselves refuse counts a
   instead of 2.1e-5, float64 saying that the net itself is 2.6e-5 off), are off, and no layers
   fused. Nets that are further apart (made-up weights let numbers grow until float32's rounding
   shows: ResNet-152 is 4.2e-4 off float64, OpenCV 5.3e-4) are compared once more with the weights
-  of each layer scaled, as for ONNX. "reads it; …" are nets that it reads and does not compute, or
+  of each layer scaled. "reads it; …" are nets that it reads and does not compute, or
   not as Caffe does.
 
 Of Caffe 1.0 alone are nets with none but its layer types and fields. In phase TEST where the file
@@ -30,6 +30,7 @@ from __future__ import annotations
 import argparse
 import gc
 import json
+import math
 import re
 import sys
 import time
@@ -42,12 +43,15 @@ import cv2
 import torch
 from rich.console import Console
 from rich.table import Table
+from torch import Tensor
 
 from caffe_layers.errors import CaffeError
+from caffe_layers.layer import Layer
 from converter.errors import ExportError
 from converter.exports.caffe_files import WrittenCaffe, write_caffe
 from converter.exports.deploy import deployed
-from converter.exports.onnx_file import TOLERANCE, evened, write_onnx
+from converter.exports.onnx_file import write_onnx
+from converter.exports.onnx_numbers import TOLERANCE
 from converter.exports.pytorch import difference, with_telling_weights, write_pytorch
 from converter.graph import Graph
 from converter.load import load_graph
@@ -245,7 +249,7 @@ def _to_opencv(fed: Fed, folder: Path) -> float:
     places = {name: places[name] for name in blobs}
     apart = _apart_in_opencv(part, places, folder)
     if not apart <= TOLERANCE:
-        part = Fed(evened(part.net, part.inputs), part.inputs, part.replaced)
+        part = Fed(_evened(part.net, part.inputs), part.inputs, part.replaced)
         apart = _apart_in_opencv(part, places, folder)
     if not apart <= TOLERANCE:
         raise ExportError(f"reads it; outputs differ by {apart:.2g}")
@@ -268,6 +272,27 @@ def _apart_in_opencv(part: Fed, places: Mapping[str, tuple[str, int]], folder: P
     made = {name: arrays[i][top] for i, (name, (_, top)) in enumerate(places.items())}
     found = {n: torch.from_numpy(array).reshape(wanted[n].shape) for n, array in made.items()}
     return _apart(found, {name: wanted[name] for name in places})
+
+
+def _evened(net: Net, inputs: Mapping[str, Tensor]) -> Net:
+    """The net with the weights of each linear layer divided by the spread of what it makes."""
+
+    def even(layer: Layer, _: tuple[Tensor, ...], top: Tensor) -> Tensor:
+        spread = top.std().item() if top.numel() > 1 else 0.0
+        if not (spread > 0 and math.isfinite(spread)):
+            return top
+        for _name, blob in layer.blob_tensors():
+            blob.data.div_(spread)
+        return top / spread
+
+    kinds = ("Convolution", "Deconvolution", "InnerProduct", "Scale")
+    layers = [layer for layer in net.layers.values() if layer.layer_type in kinds]
+    hooks = [layer.register_forward_hook(even) for layer in layers if layer.blob_tensors()]
+    with torch.no_grad():
+        net(**inputs)
+    for hook in hooks:
+        hook.remove()
+    return net
 
 
 def _check_read(fed: Fed, folder: Path) -> None:
@@ -307,14 +332,14 @@ def _telling(fed: Fed) -> Net:
     return with_telling_weights(fed.net, doubled).float()
 
 
-def _outputs(net: Net, inputs: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+def _outputs(net: Net, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         torch.manual_seed(0)
-        made: dict[str, torch.Tensor] = net(**inputs)
+        made: dict[str, Tensor] = net(**inputs)
     return made
 
 
-def _apart(found: Mapping[str, torch.Tensor], wanted: Mapping[str, torch.Tensor]) -> float:
+def _apart(found: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> float:
     return max((difference(found[name], wanted[name]) for name in wanted), default=0.0)
 
 

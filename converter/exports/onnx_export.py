@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import io
 import logging
 import traceback
@@ -16,10 +17,12 @@ from onnx import ModelProto
 from torch import Tensor, fx
 from torch.fx.experimental.symbolic_shapes import GuardOnDataDependentSymNode
 
+from caffe_layers.errors import LayerError
+
 from ..errors import ExportError
 from ..net import Net
-from .blob_names import with_all_blobs
-from .onnx_run import reason_of, run_onnx
+from .blob_names import all_values, with_all_blobs
+from .onnx_run import first_cause, reason_of, run_onnx
 
 OPSET = 18
 """Version of ONNX's operators: the oldest that torch's exporter writes, read by all since 2023."""
@@ -31,8 +34,8 @@ def exported(net: Net, inputs: Mapping[str, Tensor], opset: int = OPSET) -> Mode
     """The net as torch exports it: every blob an output, no constant folded yet.
 
     A free first axis is looked for with a batch of twice the length, since torch takes an axis of
-    one for a fixed one. It is kept if the file then runs in the batch's own length: a recurrent
-    layer's steps, which are written out one by one, have a fixed number.
+    one for a fixed one. It is kept if net and file then make the same shapes in another length:
+    a recurrent layer's steps, which are written out one by one, have a fixed number.
 
     Raises:
         ExportError: torch cannot.
@@ -54,7 +57,7 @@ def exported(net: Net, inputs: Mapping[str, Tensor], opset: int = OPSET) -> Mode
             continue
         if values is longer and not all(map(first_axis_is_free, model.graph.input)):
             continue
-        if not free or _runs(model, inputs):
+        if not free or _takes_both(net, model, inputs):
             return model
     raise ExportError(_refusal(net, problem))
 
@@ -101,11 +104,19 @@ def _sorted_stably(
     return op.TopK(x, size, axis=dim, largest=descending, sorted=True)
 
 
-def _runs(model: ModelProto, inputs: Mapping[str, Tensor]) -> bool:
-    try:
-        run_onnx(model, inputs)
-    except ExportError:
-        return False
+def _takes_both(net: Net, model: ModelProto, inputs: Mapping[str, Tensor]) -> bool:
+    """Whether the file makes the net's shapes in this batch, and in twice of what is free in it."""
+    net = copy.deepcopy(net)  # which statistics of a batch move
+    free = {value.name for value in model.graph.input if first_axis_is_free(value)}
+    twice = {n: torch.cat((blob, blob)) if n in free else blob for n, blob in inputs.items()}
+    for values in (inputs, twice):
+        try:
+            wanted = {name: blob.shape for name, blob in all_values(net, values).items()}
+            found = run_onnx(model, values)[0]
+        except (ExportError, LayerError, RuntimeError):
+            return False
+        if any(found[name].shape != wanted[name] for name in found):
+            return False
     return True
 
 
@@ -120,7 +131,7 @@ def _refusal(net: Net, problem: Exception | None) -> str:
             "(--outputs BLOB,BLOB takes what leads to these blobs alone)"
         )
     label = label or f"net '{net.net_name}'"
-    return f"{label}: torch cannot export it: {reason_of(_first_cause(problem))}"
+    return f"{label}: torch cannot export it: {reason_of(first_cause(problem))}"
 
 
 def _modules(net: Net, problem: BaseException | None) -> Iterator[str]:
@@ -134,12 +145,6 @@ def _modules(net: Net, problem: BaseException | None) -> Iterator[str]:
             if isinstance(node, fx.Node):
                 yield from (path for path, _ in node.meta.get("nn_module_stack", {}).values())
         problem = problem.__cause__
-
-
-def _first_cause(problem: BaseException | None) -> BaseException | None:
-    while problem is not None and problem.__cause__ is not None:
-        problem = problem.__cause__
-    return problem
 
 
 @contextmanager

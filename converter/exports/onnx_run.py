@@ -48,3 +48,10 @@ def reason_of(error: BaseException | None) -> str:
     """An engine's or exporter's error in one line: its kind and the first line of what it says."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return f"{type(error).__name__}: {lines[0] if lines else ''}"
+
+
+def first_cause(problem: BaseException | None) -> BaseException | None:
+    """The error that an error was raised from, and so on."""
+    while problem is not None and problem.__cause__ is not None:
+        problem = problem.__cause__
+    return problem
