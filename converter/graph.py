@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from .errors import GraphError
+from .net_state import State, told_way_in
 from .record import Record, Where
 
 if TYPE_CHECKING:
@@ -115,10 +116,13 @@ def build_graph(
     state_record = net.get("state")
     own = tuple(state_record.get("stage", ())) if state_record is not None else ()
     state = State(phase, level, frozenset((*own, *stages)))
-    wiring = _Wiring(frozenset(record.get("name", "") for record in net.get("layer", ())))
+    names = frozenset(record.get("name", "") for record in net.get("layer", ()))
+    wiring = _Wiring(names, state)
     for record in net.get("layer", ()):
-        if wiring.included(record, state):
+        if wiring.included(record):
             wiring.add(record)
+        else:
+            wiring.left_out.append(record)
     if wiring.problems:
         raise GraphError("\n".join(wiring.problems))
     return Graph(
@@ -133,30 +137,12 @@ def build_graph(
     )
 
 
-@dataclass(frozen=True, slots=True)
-class State:
-    """Caffe's NetState: what include and exclude rules are held against."""
-
-    phase: str
-    level: int
-    stages: frozenset[str]
-
-    def meets(self, rule: Record) -> bool:
-        """Whether a NetStateRule holds: all that it sets must fit."""
-        return (
-            ("phase" not in rule or rule["phase"] == self.phase)
-            and ("min_level" not in rule or self.level >= rule["min_level"])
-            and ("max_level" not in rule or self.level <= rule["max_level"])
-            and all(stage in self.stages for stage in rule.get("stage", ()))
-            and not any(stage in self.stages for stage in rule.get("not_stage", ()))
-        )
-
-
 class _Wiring:
     """Takes layers in file order and follows each blob from top to bottom."""
 
-    def __init__(self, names: frozenset[str]) -> None:
-        self.names = names
+    def __init__(self, names: frozenset[str], state: State) -> None:
+        self.names, self.state = names, state
+        self.left_out: list[Record] = []
         self.nodes: list[Node] = []
         self.problems: list[str] = []
         self.latest: dict[str, str] = {}
@@ -165,14 +151,14 @@ class _Wiring:
         self._keys: set[str] = set()
         self._owners: dict[str, tuple[int, int]] = {}
 
-    def included(self, record: Record, state: State) -> bool:
+    def included(self, record: Record) -> bool:
         """Whether the layer's rules admit it: any include rule, or no exclude rule."""
         include, exclude = record.get("include", ()), record.get("exclude", ())
         if include and exclude:
             self._problem(record, "has include and exclude rules; give only one kind")
         if include:
-            return any(state.meets(rule) for rule in include)
-        return not any(state.meets(rule) for rule in exclude)
+            return any(self.state.meets(rule) for rule in include)
+        return not any(self.state.meets(rule) for rule in exclude)
 
     def add(self, record: Record) -> None:
         names = tuple(record.get("bottom", ()))
@@ -201,16 +187,23 @@ class _Wiring:
     def _bottom(self, record: Record, index: int, name: str) -> str:
         version = self.latest.get(name)
         if version is None:
-            near = difflib.get_close_matches(name, self.latest, n=1)
-            hint = f" Did you mean '{near[0]}'?" if near else ""
             self._problem(
                 record,
-                f"bottom {index} is '{name}', which no layer before it produces.{hint}",
+                f"bottom {index} is '{name}', which no layer before it produces.{self._hint(name)}",
                 "bottom",
                 index,
             )
             return name
         return version
+
+    def _hint(self, name: str) -> str:
+        """The state in which a layer makes the blob that is not there, else a name like its."""
+        makers = [record for record in self.left_out if name in record.get("top", ())]
+        told = told_way_in(makers, self.state)
+        if told:
+            return f" {told}"
+        near = difflib.get_close_matches(name, self.latest, n=1)
+        return f" Did you mean '{near[0]}'?" if near else ""
 
     def _top(self, record: Record, key: str, index: int, name: str) -> str:
         bottoms = record.get("bottom", ())

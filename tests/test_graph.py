@@ -106,6 +106,40 @@ def test_several_problems_are_reported_at_once() -> None:
     assert "gives loss_weight 2 times for 1 tops" in text
 
 
+@pytest.mark.parametrize(
+    ("rules", "told"),
+    [
+        ({"include": (rule(phase="TRAIN"),)}, "phase TRAIN."),
+        (
+            {"include": (rule(phase="TEST", stage=("a",)), rule(phase="TRAIN", stage=("b",)))},
+            "stage 'a' or phase TRAIN and stage 'b'; --stage=NAME sets a stage.",
+        ),
+        (
+            {"include": (rule(min_level=2, not_stage=("val",)),)},
+            "level 2 or more and no stage 'val'.",
+        ),
+        ({"exclude": (rule(phase="TEST"),)}, "phase TRAIN."),
+        ({"exclude": (rule(stage=("val",)),)}, "no stage 'val'."),
+        ({"exclude": (rule(phase="TRAIN"), rule(not_stage=("c",)))}, "stage 'c'; --stage=NAME"),
+    ],
+    ids=["phase", "stages", "level", "excluded phase", "excluded stage", "excluded without stage"],
+)
+def test_a_blob_of_a_layer_left_out_is_told_with_what_lets_it_in(
+    rules: dict[str, Any], told: str
+) -> None:
+    """Not with another blob whose name looks like it."""
+    with pytest.raises(GraphError) as caught:
+        graph(
+            layer("in", "Input", top="flatdata"),
+            layer("rows", "Data", top="data", **rules),
+            layer("a", "ReLU", "data", "y"),
+            stages=("val",),
+        )
+    wanted = f"which no layer before it produces. Layer 'rows' makes it in {told}"
+    assert wanted in str(caught.value)
+    assert "Did you mean" not in str(caught.value)
+
+
 def test_include_and_exclude_together() -> None:
     both = layer("a", "Input", top="x", include=(rule(),), exclude=(rule(phase="TEST"),))
     with pytest.raises(GraphError, match="include and exclude"):
