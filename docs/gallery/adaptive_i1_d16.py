@@ -106,9 +106,12 @@ class Hourglass(nn.Module):
         self.branch2_res1 = Bottleneck()
 
     def forward(self, x: Tensor) -> Tensor:
-        branch1_res1 = self.branch1_res1(F.max_pool2d(x, 2))
-        res2_branch1_res3 = self.res2_branch1_res(F.max_pool2d(branch1_res1, 2))
-        res2_upsampling = self.res2_upsampling(res2_branch1_res3)
+        pooling = F.max_pool2d(x, 2, ceil_mode=True)
+        branch1_res1 = self.branch1_res1(pooling)
+        branch1_res2_pooling = F.max_pool2d(branch1_res1, 2, ceil_mode=True)
+        res2_upsampling = self.res2_upsampling(
+            self.res2_branch1_res(branch1_res2_pooling)
+        )
         branch1_res2 = res2_upsampling + self.res2_branch2_res1(branch1_res1)
         upsampling = self.upsampling(self.branch1_res3(branch1_res2))
         return upsampling + self.branch2_res1(x)
@@ -217,7 +220,7 @@ class AdaptiveI1D16(nn.Module):
         scale_1 = self.bn_1(self.conv_1(image))
         residual_1_branch1_conv3 = self.residual_1_branch1_conv(scale_1)
         x = residual_1_branch1_conv3 + self.residual_1_branch2_conv(scale_1)
-        pooling = F.max_pool2d(x, 2)
+        pooling = F.max_pool2d(x, 2, ceil_mode=True)
         x = self.fc_1(self.hourglass1(self.residual_2(pooling)))
         fc_2 = self.fc_2(x)
         heatmap = self.conv_2_n(fc_2)

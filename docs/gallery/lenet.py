@@ -24,6 +24,7 @@ class LeNet(nn.Module):
         self.ip2 = nn.Linear(500, 10)
 
     def forward(self, data: Tensor) -> Tensor:
-        x = self.conv2(F.max_pool2d(self.conv1(data), 2))
-        x = self.ip1(F.max_pool2d(x, 2).flatten(1))
-        return F.softmax(self.ip2(F.relu(x)), dim=1)
+        x = F.max_pool2d(self.conv1(data), 2, ceil_mode=True)
+        x = F.max_pool2d(self.conv2(x), 2, ceil_mode=True)
+        x = F.relu(self.ip1(x.flatten(1)))
+        return F.softmax(self.ip2(x), dim=1)

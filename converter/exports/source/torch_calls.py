@@ -197,33 +197,32 @@ def _pooling(layer: Any, key: str, shapes: Sequence[Shape]) -> Call | None:
     if layer.global_pooling:
         whole = "{0}.mean((2, 3), keepdim=True)"
         return expression(whole if layer.pool == "AVE" else "{0}.amax((2, 3), keepdim=True)")
-    ceil = _rounds_up(layer, shapes[0])
-    if ceil is None:
+    if not _has_torchs_windows(layer):
         return None
     name = "F.max_pool2d" if layer.pool == "MAX" else "F.avg_pool2d"
     text = f"{name}({{0}}, {size(layer.kernel)}"
     text += f", {size(layer.stride)}" if layer.stride != layer.kernel else ""
     text += f", padding={size(layer.pad)}" if any(layer.pad) else ""
-    return expression(text + (", ceil_mode=True)" if ceil else ")"))
+    return expression(text + (", ceil_mode=True)" if _rounds_up(layer) else ")"))
 
 
-def _rounds_up(layer: Any, shape: Shape) -> bool | None:
-    """The ceil_mode with which torch makes maps of Caffe's size, None if neither does."""
-    windows = [axis.pooled for axis in layer.windows(shape)]
-    plan = list(zip(shape[2:], layer.kernel, layer.pad, layer.stride, strict=True))
-    if any(2 * pad > kernel for _, kernel, pad, _ in plan):
-        return None
-    for ceil in (False, True):
-        if windows == [_torch_pooled(*axis, ceil=ceil) for axis in plan]:
-            return ceil
-    return None
+def _has_torchs_windows(layer: Any) -> bool:
+    """Whether torch makes Caffe's windows at every size of the map.
+
+    torch takes a pad of half the kernel at most. Rounding up, it drops a last window that would
+    begin behind the data; Caffe does so only where there is a pad on either axis, and without one
+    such a window comes about where the stride is larger than the kernel.
+    """
+    plan = list(zip(layer.kernel, layer.stride, layer.pad, strict=True))
+    if any(2 * pad > kernel for kernel, _, pad in plan):
+        return False
+    keeps_empty = layer.round_mode == "CEIL" and not any(layer.pad)
+    return not (keeps_empty and any(stride > kernel for kernel, stride, _ in plan))
 
 
-def _torch_pooled(length: int, kernel: int, pad: int, stride: int, *, ceil: bool) -> int:
-    """How many windows torch makes along an axis."""
-    room = length + 2 * pad - kernel
-    count = -(-room // stride) + 1 if ceil else room // stride + 1
-    return count - 1 if ceil and (count - 1) * stride >= length + pad else count
+def _rounds_up(layer: Any) -> bool:
+    """Whether a last window that is not full is kept; with a stride of 1 all are full."""
+    return layer.round_mode == "CEIL" and any(stride > 1 for stride in layer.stride)
 
 
 @in_torch("LRN")
