@@ -9,10 +9,13 @@ import os
 import pkgutil
 import sys
 import traceback
+import warnings
 from argparse import Namespace
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from .foreign import foreign_packages
 from .script import is_script, run_script
@@ -42,7 +45,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return run_script(arguments)
     debug = any(token.lstrip("-") == "debug" for token in arguments)
     try:
-        return _run(arguments)
+        with _plain_warnings():
+            return _run(arguments)
     except RunError as error:
         return _fail(str(error), FAILED_RUN, debug=debug)
     except CaffeError as error:
@@ -51,6 +55,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _fail(f"{type(error).__name__}: {error}", FAILED_RUN, debug=debug)
     except KeyboardInterrupt:
         return _fail("interrupted", INTERRUPTED, debug=debug)
+
+
+@contextmanager
+def _plain_warnings() -> Iterator[None]:
+    """Warnings as what they say, without a place in this project's code."""
+    before = warnings.formatwarning
+
+    def said(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> str:
+        if issubclass(category, UserWarning):
+            return f"Warning: {message}\n"
+        return before(message, category, *place, **more)
+
+    warnings.formatwarning = said
+    try:
+        yield
+    finally:
+        warnings.formatwarning = before
 
 
 def _run(arguments: Sequence[str]) -> int:

@@ -470,3 +470,21 @@ def test_a_summary_names_single_values_first() -> None:
     assert summary(outputs) == "acc = 0.75, map [2 values]"
     many = [Output(f"o{i}", [float(i)]) for i in range(10)]
     assert summary(many).endswith("o7 = 7 and 2 more")
+
+
+def test_a_warning_is_what_it_says_without_a_place_in_the_code(tmp_path: Path) -> None:
+    net = tmp_path / "net.prototxt"
+    net.write_text(
+        'input: "x" input_shape { dim: 1 }\n'
+        'layer { name: "r" type: "ReLU" bottom: "x" top: "y" nonsense: 3 }\n'
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "pycaffe", "convert", str(net), "-o", str(tmp_path)],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        check=True,
+    )
+    first, second = done.stderr.splitlines()
+    assert re.match(r"Warning: .*not in the schema", first)
+    assert second.startswith(f"{net}:2:")
