@@ -94,7 +94,7 @@ def feed(
     Raises:
         GraphError, LayerError: it does not fit together with any picture.
     """
-    cut = [node for node in graph.nodes if _is_cut(node)]
+    cut = [node for node in graph.nodes if _is_cut(node, graph)]
     pictures = PICTURES if pictures is None else pictures
     first: LayerError | GraphError | None = None
     for size in dict.fromkeys((batch, None)):
@@ -152,9 +152,14 @@ def _normalises_few(net: Net) -> bool:
     return any(1 < math.prod(shape[2:]) < FEW for shape in shapes)
 
 
-def _is_cut(node: Node) -> bool:
-    """Whether a layer's data is not here: Caffe's readers, Python, a fork's unknown source."""
-    if node.type in READERS or node.type == "Python":
+def _is_cut(node: Node, graph: Graph) -> bool:
+    """Whether a layer's data is not here: Caffe's readers, Python, a fork's unknown source.
+
+    Python that may be run and reads from layers is run.
+    """
+    if node.type == "Python":
+        return not (graph.allow_python and node.bottoms)
+    if node.type in READERS:
         return True
     return not node.bottoms and node.type not in registered()
 

@@ -92,3 +92,57 @@ def test_what_was_made_of_a_net_is_no_prototxt(
     assert main([verb, name, *(["-o", "kept.npz"] if verb == "dump" else [])]) == 2
     problem = f"caffe: {name}: is {what}, no prototxt; give the net's prototxt\n"
     assert capsys.readouterr().err == problem
+
+
+PYTHON_NET = """
+name: "halved"
+layer { name: "data" type: "MemoryData" top: "data" top: "label"
+  memory_data_param { batch_size: 2 channels: 3 height: 4 width: 5 } }
+layer { name: "ip" type: "InnerProduct" bottom: "data" top: "ip"
+  inner_product_param { num_output: 6 weight_filler { type: "xavier" } } }
+layer { name: "halve" type: "Python" bottom: "ip" top: "half"
+  python_param { module: "halving" layer: "Half" } }
+layer { name: "loss" type: "SoftmaxWithLoss" bottom: "half" bottom: "label" top: "loss" }
+"""
+HALVING = """
+import caffe
+
+class Half(caffe.Layer):
+    def setup(self, bottom, top): pass
+    def reshape(self, bottom, top): top[0].reshape(*bottom[0].shape)
+    def forward(self, bottom, top): top[0].data[...] = bottom[0].data / 2
+    def backward(self, top, propagate_down, bottom): bottom[0].diff[...] = top[0].diff / 2
+"""
+
+
+@pytest.fixture
+def halved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder to be in, with a net that has a Python layer, and its class."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    Path("net.prototxt").write_text(PYTHON_NET)
+    Path("halving.py").write_text(HALVING)
+    return tmp_path
+
+
+def test_python_layers_that_are_not_run_are_told(
+    halved: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["convert", "net.prototxt"]) == 0
+    assert capsys.readouterr().err.splitlines() == [
+        "MemoryData: data [2, 3, 4, 5], label [2]: inputs take the place of data",
+        "net.prototxt:7:1: layer 'halve' (Python): half [2, 10]: inputs in its place: "
+        "class Half of module 'halving' is not run without --allow_python",
+    ]
+    assert "half: Tensor" in Path("halved.py").read_text()
+
+
+def test_python_layers_are_run_if_they_may(
+    halved: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["convert", "net.prototxt", "--allow_python"]) == 0
+    told = "MemoryData: data [2, 3, 4, 5], label [2]: inputs take the place of data\n"
+    assert capsys.readouterr().err == told
+    text = Path("halved.py").read_text()
+    assert 'Python(module="halving", layer="Half")' in text
+    assert "def forward(self, data: Tensor, label: Tensor)" in text

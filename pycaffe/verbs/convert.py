@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import sys
 from argparse import Namespace
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from converter.exports.deploy import deployed
 from converter.exports.formats import FORMATS, Format, Job
 from converter.exports.onnx_export import OPSET
+from converter.graph import Graph
 from converter.load import load_graph
 from converter.stand_in import Fed
 from converter.tensor_files import KEYS
@@ -60,7 +61,7 @@ def run(options: Namespace) -> int:
         fed = deployed(fed, options.outputs)
     form = FORMATS[options.to]
     if fed.replaced and options.to in ("pytorch", "onnx"):
-        print(f"{_places(fed)}: inputs take the place of data", file=sys.stderr)
+        print("\n".join(_places(fed, graph)), file=sys.stderr)
     job = Job(fed.net, fed.inputs, folder, Path(source).name, opset=options.opset)
     _check_targets(form, job, [source, *options.weights])
     try:
@@ -72,9 +73,25 @@ def run(options: Namespace) -> int:
     return 0
 
 
-def _places(fed: Fed) -> str:
-    inputs = ", ".join(f"{name} {list(blob.shape)}" for name, blob in fed.inputs.items())
-    return f"{', '.join(fed.replaced)}: {inputs}"
+def _places(fed: Fed, graph: Graph) -> Iterator[str]:
+    """What inputs take the place of: data, and each Python layer that is not run."""
+    shapes = {name: f"{name} {list(blob.shape)}" for name, blob in fed.inputs.items()}
+    python = [node for node in graph.nodes if node.type == "Python"]
+    unrun = [node for node in python if node.bottoms and not graph.allow_python]
+    kinds = [kind for kind in fed.replaced if kind != "Python" or len(unrun) < len(python)]
+    made = {top for node in unrun for top in node.tops}
+    data = [text for name, text in shapes.items() if name not in made]
+    if kinds:
+        yield f"{', '.join(kinds)}: {', '.join(data)}: inputs take the place of data"
+    for node in unrun:
+        tops = [shapes[top] for top in node.tops if top in shapes]
+        if tops:
+            names = node.record.get("python_param", {})
+            yield (
+                f"{node.label}: {', '.join(tops)}: inputs in its place: class "
+                f"{names.get('layer', '')} of module '{names.get('module', '')}' is not run "
+                "without --allow_python"
+            )
 
 
 def _check_targets(form: Format, job: Job, read: Sequence[str]) -> None:
