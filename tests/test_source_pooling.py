@@ -1,4 +1,4 @@
-"""Pooling in PyTorch source is Caffe's at every size of image, also at others than it was made for."""
+"""Pooling in PyTorch source is Caffe's at every size of image, not only at the sample's."""
 
 from __future__ import annotations
 

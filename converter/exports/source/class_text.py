@@ -9,7 +9,7 @@ from itertools import groupby
 
 from .forward_text import Kind, Statement, forward_lines
 from .layout import wrapped
-from .naming import chain_name, numbered, stem
+from .naming import attribute_name, chain_name, numbered, stem
 from .program import Op, Structure
 from .quoting import within_docstring
 
@@ -70,6 +70,7 @@ def _statements(
                 if a != start and structure.body[a].call.form == "module"
             ]
             attribute = chain_name(names[start:stop], others)
+        attribute = attribute_name(attribute)
         taken = {statement.attribute for statement in made}
         while attribute in taken:
             attribute = numbered(attribute)

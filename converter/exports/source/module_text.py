@@ -13,6 +13,9 @@ from .program import Op, Program, Stored, Structure
 from .quoting import quoted
 from .structures import structured
 
+_MEANT = ("Tensor", "F", "None", "True", "False")
+"""Names with a capital that mean something in every source file."""
+
 
 @dataclass(frozen=True, slots=True)
 class Source:
@@ -33,7 +36,7 @@ def source_of(program: Program, heading: str) -> Source:
     """
     program = _without_dead(program)
     own = sorted({op.call.target.partition(".")[2] for op in program.ops if _is_own(op)})
-    structures, whole = structured(program, taken=(*own, *LOCAL_DEFINITIONS, "Tensor"))
+    structures, whole = structured(program, taken=(*own, *LOCAL_DEFINITIONS, *_MEANT))
     by_name = {structure.name: structure for structure in structures}
     stateless = {s.name: _is_stateless(s, by_name) for s in structures}
     texts = {s.name: class_text(s, stateless) for s in structures}

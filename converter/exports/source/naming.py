@@ -6,10 +6,14 @@ import keyword
 import re
 from collections.abc import Sequence
 
+from torch import nn
+
 from .program import Op
 from .words import common_end, common_start, common_words, name_words
 
 _LONG = 20
+_IN_FORWARD = ("self", "torch", "F")
+_OF_EVERY_MODULE = frozenset(dir(nn.Module()))
 _BY_TARGET = (
     ("nn.Conv", "conv"),
     ("nn.Linear", "linear"),
@@ -23,11 +27,19 @@ _BY_TARGET = (
 
 
 def identifier(words: Sequence[str] | str, prefix: str = "layer") -> str:
-    """Words as a Python name; one that begins with a digit gets the prefix."""
+    """Words as a Python name; one that begins with a digit gets the prefix.
+
+    One that has a meaning in Python, or in every `forward`, gets `_` behind it.
+    """
     text = words if isinstance(words, str) else "_".join(words)
     plain = re.sub(r"[\W_]+", "_", text).strip("_") or prefix
     plain = f"{prefix}_{plain}" if plain[0].isdigit() else plain
-    return f"{plain}_" if keyword.iskeyword(plain) or plain == "self" else plain
+    return f"{plain}_" if keyword.iskeyword(plain) or plain in _IN_FORWARD else plain
+
+
+def attribute_name(name: str) -> str:
+    """The name, with `_` behind it where every nn.Module has an attribute of that name."""
+    return f"{name}_" if name in _OF_EVERY_MODULE else name
 
 
 def local_names(occurrences: Sequence[Sequence[Op]], *, whole: bool = False) -> tuple[str, ...]:
@@ -44,7 +56,7 @@ def local_names(occurrences: Sequence[Sequence[Op]], *, whole: bool = False) -> 
     names: list[str] = []
     for op, own in zip(ops, words, strict=True):
         kind = _kind(op)
-        name = kind if not own or unit else identifier(own, kind)
+        name = attribute_name(kind if not own or unit else identifier(own, kind))
         while name in names:
             name = numbered(name)
         names.append(name)
@@ -128,4 +140,4 @@ def plural(name: str) -> str:
 def numbered(name: str) -> str:
     """The next name of its kind: `dense_2` behind `dense`."""
     found = re.fullmatch(r"(.*?)_?(\d+)", name)
-    return f"{found[1]}_{int(found[2]) + 1}" if found else f"{name}_2"
+    return f"{found[1]}_{int(found[2]) + 1}" if found else f"{name.removesuffix('_')}_2"

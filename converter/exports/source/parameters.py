@@ -141,7 +141,7 @@ def _name(slot: str, op: str, taken: Sequence[str], *, inside: bool) -> str:
     if plain not in taken and not (inside and width):
         return plain
     base = plain if plain.startswith("in_") else plain.removeprefix("out_")
-    name = f"{op}_{base}"
+    name = f"{op.removesuffix('_')}_{base}"
     while name in taken:
         name += "_out"
     return name
