@@ -96,10 +96,10 @@ def misfits(facts: NetFacts, weights: Weights) -> list[str]:
     found = []
     for layer in facts.layers:
         for index, blob in enumerate(layer.blobs):
-            stored = weights.get((layer.name, index), blob.shape)
+            stored = weights.get((layer.key, index), blob.shape)
             if _plain(stored) != _plain(blob.shape):
                 sizes = [" × ".join(str(size) for size in shape) for shape in (stored, blob.shape)]
-                found.append(f"{layer.name} [{index}] is {sizes[0]}, the net needs {sizes[1]}")
+                found.append(f"{layer.key} [{index}] is {sizes[0]}, the net needs {sizes[1]}")
     return found
 
 

@@ -280,3 +280,20 @@ def test_weights_that_the_net_has_no_place_for_are_named(
     told = capsys.readouterr().err
     assert "the net does not have: c" in told
     assert "ip [0] is 10 × 2304, the net needs 9 × " in told
+
+
+def test_a_layer_without_a_name_has_the_weights_that_go_by_its_top(
+    tmp_path: Path, capsys: Captured
+) -> None:
+    """As `convert` and `verify` take them: by the name of its first top."""
+    text = """
+layer { name: "d" type: "Input" top: "x" input_param { shape { dim: 6 dim: 1 dim: 28 dim: 28 } } }
+layer { name: "" type: "Convolution" bottom: "x" top: "c"
+  convolution_param { num_output: 4 kernel_size: 5 } }
+"""
+    (tmp_path / "net.prototxt").write_text(text)
+    save_weights(load_net(tmp_path / "net.prototxt"), tmp_path / "net.safetensors")
+    data = viewed(tmp_path / "net.prototxt", text, f"--weights={tmp_path / 'net.safetensors'}")
+    assert "the net does not have" not in capsys.readouterr().err
+    (phase,) = data["phases"].values()
+    assert phase["layers"]["c"]["blobs"][0]["numbers"]["shape"] == [4, 1, 5, 5]

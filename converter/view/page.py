@@ -96,8 +96,8 @@ def _phase(shown: Shown, text: str, weights: Sequence[StoredFacts]) -> dict[str,
         facts["settings"] = all_settings(node)
         facts["lines"] = lines.of(where.line, where.column) if where is not None else None
         for index, blob in enumerate(facts["blobs"]):
-            if (layer.name, index) in numbers:
-                blob["numbers"] = numbers[layer.name, index].as_data()
+            if (layer.key, index) in numbers:
+                blob["numbers"] = numbers[layer.key, index].as_data()
         layers[layer.key] = facts
     facts = shown.facts.as_data()
     names = ("totals", "loss_weights", "batch", "notes", "problem")

@@ -68,7 +68,7 @@ def run(options: Namespace) -> int:
 def _about_weights(phases: Mapping[str, Shown], shapes: Weights) -> Iterator[str]:
     """What of the weights the net has no place for."""
     layers = [layer for shown in phases.values() for layer in shown.facts.layers]
-    places = {(layer.name, index) for layer in layers for index in range(len(layer.blobs))}
+    places = {(layer.key, index) for layer in layers for index in range(len(layer.blobs))}
     lost = list(dict.fromkeys(name for name, index in shapes if (name, index) not in places))
     if lost and places:
         more = f", … ({len(lost)} layers)" if len(lost) > 5 else ""
