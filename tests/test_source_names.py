@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
+import textwrap
 from pathlib import Path
 
 import pytest
 from safetensors.torch import load_file
-from test_pytorch_source import conv, layer, net_of, source_in, source_that_matches
+from test_pytorch_source import ROOT, conv, layer, net_of, source_in, source_that_matches
 
 from converter.exports import pytorch
 from converter.exports.pytorch import write_pytorch
+from pycaffe.command import main
 
 ROWS = 'inner_product_param { num_output: 5 weight_filler { type: "xavier" } }'
 
@@ -115,3 +120,64 @@ def test_shared_weights_of_a_layer_called_as_what_every_module_has(tmp_path: Pat
         layer("sum", "Eltwise", "a b", "sum"),
     )
     assert source_that_matches(text, tmp_path).text.count("self.type_(") == 2
+
+
+def converted(name: str, folder: Path) -> Path:
+    """Where a net of that name, and a layer of caffe_layers in it, is written by the command."""
+    rounded = layer("p", "Pooling", "conv1", "p", "pooling_param { kernel_size: 1 stride: 2 }")
+    text = net_of(conv("conv1", "data", 4, 3), rounded).replace('name: "net"', f'name: "{name}"')
+    path = folder / "read.prototxt"
+    path.write_text(text, encoding="utf-8")
+    assert main(["convert", str(path), "-o", str(folder / "new")]) == 0
+    return folder / "new"
+
+
+@pytest.mark.parametrize(
+    ("name", "stem"),
+    [
+        *((name, f"{name}_") for name in ("torch", "safetensors", "caffe_layers", "numpy")),
+        *((name, f"{name}_") for name in ("random", "types", "json", "typing_extensions")),
+        *(("Torch", "torch_"), ("Random", "random_"), ("Class", "class_"), ("None", "none")),
+        *(("__future__", "future"), ("random-net", "random_net"), ("LeNet", "lenet")),
+    ],
+)
+def test_a_file_hides_no_module_from_imports_in_its_folder(
+    name: str, stem: str, tmp_path: Path
+) -> None:
+    folder = converted(name, tmp_path)
+    endings = (".keys.json", ".py", ".safetensors")
+    assert sorted(path.name for path in folder.iterdir()) == [f"{stem}{end}" for end in endings]
+    code = f"""
+        import inspect, {stem}
+        from safetensors.torch import load_file
+        kinds = inspect.getmembers({stem}, inspect.isclass)
+        (kind,) = [kind for _, kind in kinds if kind.__module__ == "{stem}"]
+        print(kind().load_state_dict(load_file("{stem}.safetensors")))
+    """
+    run = [sys.executable, "-c", textwrap.dedent(code)]
+    place = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(run, capture_output=True, text=True, cwd=folder, env=place, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "All keys matched" in done.stdout
+    assert f'load_file("{stem}.safetensors")' in (folder / f"{stem}.py").read_text(encoding="utf-8")
+
+
+def test_what_was_read_is_not_written_over_by_a_file_of_another_name(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Converting random_.safetensors' own net beside it would write random_.safetensors."""
+    folder = converted("random", tmp_path)
+    weights = folder / "random_.safetensors"
+    before = weights.read_bytes()
+    read = str(tmp_path / "read.prototxt")
+    assert main(["convert", read, f"--weights={weights}", "-o", str(folder)]) != 0
+    assert "random_.safetensors: is what was read" in capsys.readouterr().err
+    assert weights.read_bytes() == before
+
+
+def test_files_that_python_does_not_import_keep_the_nets_name(tmp_path: Path) -> None:
+    converted("random", tmp_path)
+    read = str(tmp_path / "read.prototxt")
+    assert main(["convert", read, "--to", "caffe", "-o", str(tmp_path / "caffe")]) == 0
+    names = sorted(path.name for path in (tmp_path / "caffe").iterdir())
+    assert names == ["random.caffemodel", "random.prototxt"]

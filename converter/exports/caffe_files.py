@@ -60,7 +60,7 @@ def write_caffe(net: Net, folder: str | Path) -> WrittenCaffe:
 
 def file_name(net: Net) -> str:
     """What files of this net are called, without an ending."""
-    return identifier(net.net_name or "net", "net").lower()
+    return identifier((net.net_name or "net").lower(), "net")
 
 
 def write_weights(net: Net, path: str | Path) -> int:

@@ -12,7 +12,7 @@ from ..net import Net
 from .caffe_files import file_name, write_caffe, write_weights
 from .onnx_export import OPSET
 from .onnx_file import write_onnx
-from .pytorch import write_pytorch
+from .pytorch import source_name, write_pytorch
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,15 +31,19 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """What a format is, how its files end, what writes it; `write` gives the lines to tell."""
+    """What a format is, how its files end and begin, what writes it.
+
+    `write` gives the lines to tell.
+    """
 
     purpose: str
     endings: tuple[str, ...]
     write: Callable[[Job], list[str]]
+    name: Callable[[Net], str] = file_name
 
     def targets(self, job: Job) -> list[Path]:
         """The files that `write` writes."""
-        return [job.folder / f"{file_name(job.net)}{ending}" for ending in self.endings]
+        return [job.folder / f"{self.name(job.net)}{ending}" for ending in self.endings]
 
 
 def _pytorch(job: Job) -> list[str]:
@@ -91,6 +95,7 @@ FORMATS: dict[str, Format] = {
         "readable source, weights as safetensors, and the key map",
         (".py", ".safetensors", ".keys.json"),
         _pytorch,
+        source_name,
     ),
     "onnx": Format("one ONNX file, blobs and layers called as in the prototxt", (".onnx",), _onnx),
     "caffe": Format(

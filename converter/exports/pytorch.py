@@ -25,7 +25,9 @@ from ..errors import ExportError
 from ..net import Net
 from ..replacing import replacing
 from .blob_names import blob_titles
+from .caffe_files import file_name
 from .conv3d_in_slices import Conv3dInSlices
+from .source.hidden_modules import hiding_none
 from .source.layout import WIDTH
 from .source.lower import program_of
 from .source.module_text import Source, source_of
@@ -77,7 +79,7 @@ def write_pytorch(
         ExportError: the outputs differ by more than `TOLERANCE`, or the source cannot be made.
     """
     program = program_of(net)
-    name = identifier(net.net_name or "net", "net").lower()
+    name = source_name(net)
     source = source_of(program, heading(net, name, origin))
     differences = compared(net, source, inputs)
     wrong = {top: d for top, d in differences.items() if not d <= TOLERANCE}
@@ -108,6 +110,11 @@ def write_pytorch(
         differences=differences,
         left_out=program.left_out,
     )
+
+
+def source_name(net: Net) -> str:
+    """What the source of this net, its weights and its key map are called, without an ending."""
+    return hiding_none(file_name(net))
 
 
 def heading(net: Net, name: str, origin: str) -> str:
