@@ -181,3 +181,18 @@ def test_files_that_python_does_not_import_keep_the_nets_name(tmp_path: Path) ->
     assert main(["convert", read, "--to", "caffe", "-o", str(tmp_path / "caffe")]) == 0
     names = sorted(path.name for path in (tmp_path / "caffe").iterdir())
     assert names == ["random.caffemodel", "random.prototxt"]
+
+
+def test_inputs_that_get_one_name_in_python_are_told_in_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    inputs = "".join(f'input: "{name}" input_shape {{ dim: 2 }}\n' for name in ("a-b", "a.b"))
+    path = tmp_path / "net.prototxt"
+    path.write_text(
+        inputs + 'layer { name: "sum" type: "Eltwise" bottom: "a-b" bottom: "a.b" top: "sum" }'
+    )
+    assert main(["convert", str(path), "-o", str(tmp_path / "out")]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "duplicate argument 'a_b'" in line
+    assert "plainer name" in line
+    assert not (tmp_path / "out").exists()

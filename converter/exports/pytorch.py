@@ -278,14 +278,25 @@ def difference(found: Tensor, wanted: Tensor) -> float:
 
 @contextmanager
 def module_of(text: str) -> Iterator[ModuleType]:
-    """The source run as a module, while the block lasts."""
+    """The source run as a module, while the block lasts.
+
+    Raises:
+        ExportError: it is no Python, as where two inputs get one name.
+    """
     name = "caffe_layers_generated_source"
     spec = importlib.util.spec_from_loader(name, loader=None)
     assert spec is not None
     module = importlib.util.module_from_spec(spec)
+    try:
+        code = compile(text, "<generated source>", "exec")
+    except SyntaxError as error:
+        raise ExportError(
+            f"the source would be no Python: {error.msg}, in {(error.text or '').strip()!r}; "
+            "give what is named there a plainer name in the prototxt"
+        ) from error
     sys.modules[name] = module
     try:
-        exec(compile(text, "<generated source>", "exec"), module.__dict__)
+        exec(code, module.__dict__)
         yield module
     finally:
         del sys.modules[name]
