@@ -21,6 +21,9 @@ from converter.facts.number_facts import NumberFacts, number_facts, weight_facts
 from converter.facts.tensor_facts import SUFFIXES as TENSORS
 from converter.facts.tensor_facts import tensor_facts
 from converter.hdf5_weights import SIGNATURE
+from converter.message import write_text
+from converter.record import Record
+from converter.schema import load_schema
 from converter.text import parse
 from converter.verify.no_net import check_prototxt
 from converter.view.labels import bytes_text, count_text, shape_text
@@ -115,7 +118,7 @@ def _prototxt(path: Path, text: str, options: Namespace) -> Inspection:
 def _solver(path: Path) -> Inspection:
     settings = read_settings(path)
     said = {name: _plain(value) for name, value in settings.record.fields.items()}
-    rows = [(name, _shown(value)) for name, value in said.items()]
+    rows = [(name, _shown(value)) for name, value in settings.record.fields.items()]
     data = {"settings": said, "unknown": settings.unknown}
     notes = [f"not in the schema: {line}" for line in settings.unknown]
     return Inspection("solver", data, [Table("Settings", ("field", "value"), rows, 2)], notes)
@@ -130,9 +133,21 @@ def _plain(value: Any) -> Any:
 def _shown(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:g}"
-    if isinstance(value, list) and not any(isinstance(item, dict) for item in value):
+    if isinstance(value, tuple):
         return ", ".join(_shown(item) for item in value)
+    if isinstance(value, Record):
+        return _shown_block(value)
     return str(value)
+
+
+def _shown_block(record: Record) -> str:
+    """A block in one line: its prototxt, but of a net only its size and name."""
+    if record.message != "NetParameter":
+        lines = write_text(record, load_schema()).splitlines()
+        return " ".join(["{", *(line.strip() for line in lines), "}"])
+    count = len(record.get("layer", record.get("layers", ())))
+    name = f", {record['name']}" if record.get("name") else ""
+    return f"a net of {count} layers{name}"
 
 
 def net_inspection(facts: NetFacts) -> Inspection:
@@ -140,8 +155,10 @@ def net_inspection(facts: NetFacts) -> Inspection:
     said = ("layer", "type", "top shapes", "blobs", "lr", "decay", "loss weight")
     head = (*said, "parameters", "multiply-adds", "activations")
     totals = facts.totals
-    foot = (f"{totals['layers']} layers", facts.phase, "", "", "", "", "")
-    counts = (f"{totals['parameters']:,}", count_text(totals["multiply_adds"]))
+    still = totals["statistics"]
+    also = ("\nof them statistics", f"\n{still:,}") if still else ("", "")
+    foot = (f"{totals['layers']} layers{also[0]}", facts.phase, "", "", "", "", "")
+    counts = (f"{totals['parameters']:,}{also[1]}", count_text(totals["multiply_adds"]))
     sums = (*counts, bytes_text(totals["activation_bytes"]))
     title = facts.name or "net without a name"
     rows = [_layer_row(layer) for layer in facts.layers]

@@ -133,6 +133,43 @@ def test_solver(capsys: pytest.CaptureFixture[str]) -> None:
     assert data["settings"]["momentum"] == pytest.approx(0.9)
 
 
+def test_blocks_of_a_solver_are_text_and_a_net_is_counted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "solver.prototxt"
+    path.write_text(
+        'base_lr: 0.01 lr_policy: "fixed" test_iter: 3 test_iter: 4 '
+        'test_state { stage: "a" stage: "b" level: 1 } test_state { } '
+        'net_param { name: "two" layer { name: "d" type: "Input" top: "d" } '
+        'layer { name: "r" type: "ReLU" bottom: "d" top: "r" } }'
+    )
+    assert main(["inspect", str(path)]) == 0
+    rows = dict(line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines()[3:])
+    assert rows["test_state"].strip() == '{ level: 1 stage: "a" stage: "b" }, { }'
+    assert rows["net_param"].strip() == "a net of 2 layers, two"
+    data = inspected(capsys, path)["settings"]
+    assert data["test_state"] == [{"stage": ["a", "b"], "level": 1}, {}]
+
+
+def test_statistics_among_the_parameters_are_counted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Mean, variance and factor of a BatchNorm of 7 channels are 7 + 7 + 1."""
+    path = tmp_path / "net.prototxt"
+    path.write_text(
+        'layer { name: "d" type: "Input" top: "d" input_param { shape { dim: 2 dim: 3 } } }\n'
+        'layer { name: "ip" type: "InnerProduct" bottom: "d" top: "ip" '
+        "inner_product_param { num_output: 7 } }\n"
+        'layer { name: "bn" type: "BatchNorm" bottom: "ip" top: "ip" }'
+    )
+    assert main(["inspect", str(path)]) == 0
+    *_, totals, statistics = capsys.readouterr().out.strip().splitlines()
+    assert ("43" in totals.split(), totals.split()[:2]) == (True, ["3", "layers"])
+    assert statistics.split() == ["of", "them", "statistics", "15"]
+    found = inspected(capsys, path)["totals"]
+    assert (found["parameters"], found["statistics"]) == (3 * 7 + 7 + 15, 15)
+
+
 @pytest.mark.parametrize("name", ["w.caffemodel", "w.caffemodel.h5"])
 def test_weights(
     start: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from torch import nn
+
 from caffe_layers.errors import CaffeError
 from caffe_layers.layer import Layer, Shape
 from caffe_layers.registry import registered
@@ -25,12 +27,16 @@ FLOAT = 4
 
 @dataclass(frozen=True, slots=True)
 class BlobFacts:
-    """A learnable blob. `owner` is the layer whose blob it is, where it is shared."""
+    """A blob of a layer. `owner` is the layer whose blob it is, where it is shared.
+
+    `is_statistic` says that no solver moves it: a mean or a variance, for instance.
+    """
 
     shape: Shape
     lr_mult: float
     decay_mult: float
     owner: str = ""
+    is_statistic: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +73,12 @@ class LayerFacts:
     def parameters(self) -> int:
         """Numbers in the blobs that are its own."""
         return sum(math.prod(blob.shape) for blob in self.blobs if not blob.owner)
+
+    @property
+    def statistics(self) -> int:
+        """How many of the parameters no solver moves."""
+        own = [blob for blob in self.blobs if not blob.owner and blob.is_statistic]
+        return sum(math.prod(blob.shape) for blob in own)
 
     def as_data(self) -> dict[str, Any]:
         """For JSON."""
@@ -131,10 +143,14 @@ class NetFacts:
 
     @property
     def totals(self) -> dict[str, int]:
-        """Layers, parameters, multiply-adds and activation memory of the whole net."""
+        """Layers, parameters, multiply-adds and activation memory of the whole net.
+
+        The statistics are among the parameters.
+        """
         return {
             "layers": len(self.layers),
             "parameters": sum(layer.parameters for layer in self.layers),
+            "statistics": sum(layer.statistics for layer in self.layers),
             "multiply_adds": sum(layer.multiply_adds or 0 for layer in self.layers),
             "activation_bytes": sum(layer.activation_bytes for layer in self.layers),
         }
@@ -300,6 +316,7 @@ def _blobs(net: Net) -> dict[str, tuple[BlobFacts, ...]]:
             learnt = trained.get((key, owner[1]))
             rates = (learnt.lr_mult, learnt.decay_mult) if learnt else (1.0, 1.0)
             other = "" if owner == (index, place) else key
-            blobs.append(BlobFacts(tuple(tensor.shape), *rates, other))
+            still = not (other or isinstance(tensor, nn.Parameter))
+            blobs.append(BlobFacts(tuple(tensor.shape), *rates, other, still))
         found[node.key] = tuple(blobs)
     return found

@@ -7,9 +7,11 @@ const sized = sizes => `<span class="sizes">${shape(sizes)}</span>`;
 
 function summary() {
   const { totals, loss_weights, batch, notes, problem } = net();
+  const still = totals.statistics ? ` <span class="soft">${numbers.format(totals.statistics)} of them statistics</span>` : "";
+  const parameters = numbers.format(totals.parameters) + still;
   const work = counted(totals.multiply_adds) + (batch > 1 ? ` <span class="soft">${counted(totals.multiply_adds / batch)} a sample</span>` : "");
   let html = `<h2>${escape(data.title)} <small>${escape(state.phase)}</small></h2><table>` +
-    row("layers", numbers.format(totals.layers), 1) + row("parameters", numbers.format(totals.parameters), 1) +
+    row("layers", numbers.format(totals.layers), 1) + row("parameters", parameters, 1) +
     row(batch > 1 ? `multiply-adds, batch of ${batch}` : "multiply-adds", work, 1) + row("activations", memory(totals.activation_bytes), 1) + "</table>";
   if (problem) html += `<p class="weight">Shapes are not known: ${escape(problem)}</p>`;
   html += notes.map(note => `<p class="soft">${escape(note)}</p>`).join("");
