@@ -84,7 +84,10 @@ def _inputs(facts: Mapping[str, Any]) -> Mapping[str, list[int]]:
 
 
 def _made(path: Path, wanted: str) -> nn.Module:
-    with _told(path), module_of(path.read_text(encoding="utf-8")) as module:
+    text = path.read_text(encoding="utf-8")
+    with _told(path):
+        compile(text, str(path), "exec")  # what is wrong here is the file's, not the export's
+    with _told(path), module_of(text) as module:
         classes = [c for c in vars(module).values() if isinstance(c, type)]
         nets = [c for c in classes if issubclass(c, nn.Module) and c.__module__ == module.__name__]
         if not nets:

@@ -1,0 +1,116 @@
+"""caffe verify where a side has no weights of its own: those of kept blobs, or telling ones."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from converter import load_net
+from converter.exports.caffe_files import write_weights
+from pycaffe.command import main
+
+GOLDEN = Path(__file__).parent / "golden" / "layers"
+TEXT = """
+name: "pair"
+layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 2 dim: 6 } } }
+layer { name: "ip1" type: "InnerProduct" bottom: "data" top: "ip1"
+  inner_product_param { num_output: 5 weight_filler { type: "xavier" } } }
+layer { name: "relu1" type: "ReLU" bottom: "ip1" top: "ip1" }
+layer { name: "ip2" type: "InnerProduct" bottom: "ip1" top: "ip2"
+  inner_product_param { num_output: 3 weight_filler { type: "xavier" } } }
+"""
+
+
+def verify(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str]:
+    code = main(["verify", *map(str, arguments)])
+    shown = capsys.readouterr()
+    return code, shown.out + shown.err
+
+
+@pytest.fixture
+def pair(tmp_path: Path) -> Path:
+    """A folder with a net and weights for it."""
+    (tmp_path / "pair.prototxt").write_text(TEXT)
+    torch.manual_seed(4)
+    write_weights(load_net(tmp_path / "pair.prototxt"), tmp_path / "pair.caffemodel")
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["inner_product", "inner_product_axis2_T", "prelu", "batch_norm_test", "net_shared_weights"],
+)
+def test_a_source_takes_the_weights_that_blobs_were_kept_with(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its own are those of fillers: by its key map it takes those that Caffe had."""
+    golden = GOLDEN / f"{name}.npz"
+    assert main(["convert", str(GOLDEN / f"{name}.prototxt"), "-o", str(tmp_path)]) == 0
+    (source,) = tmp_path.glob("*.py")
+    code, text = verify(capsys, source, golden, "--tolerance=1e-5")
+    assert code == 0, text
+    own = source.with_suffix(".safetensors")
+    assert f"{source}: with the weights of {golden}; --weights_a={own} takes its own" in text
+    code, text = verify(capsys, golden, source, f"--weights_b={own}")
+    assert (code, "with the weights" in text) == (1, False)
+
+
+def test_weights_that_do_not_fit_a_source_give_one_line(
+    pair: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    net, weights = str(pair / "pair.prototxt"), f"--weights={pair / 'pair.caffemodel'}"
+    assert main(["convert", net, weights, "-o", str(pair)]) == 0
+    assert main(["dump", net, weights, "-o", str(pair / "kept.npz")]) == 0
+    kept = dict(np.load(pair / "kept.npz"))
+    np.savez(pair / "kept.npz", **{**kept, "param:ip1:0": np.ones((5, 7))})
+    assert main(["verify", str(pair / "pair.py"), str(pair / "kept.npz")]) == 2
+    problem = "layer 'ip1': blob 0 is [5, 7], the source's 'ip1.weight' is [5, 6]"
+    assert problem in capsys.readouterr().err.splitlines()[-1]
+
+
+# Nets that nobody gave weights
+
+
+def unfilled(folder: Path, name: str, text: str) -> Path:
+    """A net whose weights have no filler: all are 0."""
+    path = folder / f"{name}.prototxt"
+    path.write_text(text.replace(' weight_filler { type: "xavier" }', ""))
+    return path
+
+
+def test_weights_of_zero_hide_no_difference(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """0 through a ReLU and through a TanH is 0: both get the same random weights."""
+    a = unfilled(tmp_path, "relu", TEXT)
+    b = unfilled(tmp_path, "tanh", TEXT.replace('"ReLU"', '"TanH"'))
+    code, text = verify(capsys, a, b)
+    assert (code, "2 of 3 blobs differ" in text) == (1, True)
+    told = f"{a} and {b}: without weights: both get what the fillers of the first make"
+    assert told in text
+    assert verify(capsys, a, a)[0] == 0
+
+
+def test_nets_without_weights_share_them_by_layer(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A layer more, with weights of its own, does not change those of the layers behind it."""
+    more = """layer { name: "aside" type: "InnerProduct" bottom: "data" top: "aside"
+  inner_product_param { num_output: 4 weight_filler { type: "xavier" } } }
+layer { name: "relu1\""""
+    a, b = tmp_path / "a.prototxt", tmp_path / "b.prototxt"
+    a.write_text(TEXT)
+    b.write_text(TEXT.replace('layer { name: "relu1"', more))
+    code, text = verify(capsys, a, b)
+    assert (code, "3 blobs agree" in text, "only in B: aside" in text) == (0, True, True)
+
+
+def test_blobs_of_one_number_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    net = unfilled(tmp_path, "pair", TEXT)
+    assert main(["convert", str(net), "-o", str(tmp_path)]) == 0
+    code, text = verify(capsys, net, tmp_path / "pair.py")
+    assert code == 0
+    assert "one number throughout on both sides, which tells little: ip1@ip1, ip2" in text
