@@ -177,8 +177,8 @@ def read_with_schema(
     strange = unknown_fields(record, known_blocks=blocks)
     if strange:
         warn_caller(
-            f"{len(strange)} fields are not in the schema; they are kept but have no effect:\n"
-            + "\n".join(strange)
+            "not in the schema, kept but without effect: "
+            f"{len(strange)} field{'s' * (len(strange) != 1)}\n" + "\n".join(strange)
         )
     return record, schema
 

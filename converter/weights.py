@@ -72,7 +72,7 @@ class WeightReport:
         return not self.missing and not self.shape_mismatched
 
     def __str__(self) -> str:
-        lines = [f"loaded {len(self.loaded)} layers"]
+        lines = [f"loaded {len(self.loaded)} layer{'s' * (len(self.loaded) != 1)}"]
         for what, names in (
             ("not in the files, left as initialised", self.missing),
             ("in the files only", self.unused),

@@ -20,7 +20,7 @@ from typing import Any
 from .foreign import foreign_packages
 from .script import is_script, run_script
 
-GOOD, FAILED_RUN, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
+GOOD, FAILED_RUN, BAD_INPUT, INTERRUPTED, BROKEN_PIPE = 0, 1, 2, 130, 141
 _VERBS = Path(__file__).with_name("verbs")
 _OTHERS = "nets and weights"
 _GROUPS = ("training", _OTHERS, "data", "legacy scripts and files")
@@ -46,11 +46,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     debug = any(token.lstrip("-") == "debug" for token in arguments)
     try:
         with _plain_warnings():
-            return _run(arguments)
+            code = _run(arguments)
+            sys.stdout.flush()
+            return code
     except RunError as error:
         return _fail(str(error), FAILED_RUN, debug=debug)
     except CaffeError as error:
         return _fail(str(error), BAD_INPUT, debug=debug)
+    except BrokenPipeError:  # as of `caffe … | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return BROKEN_PIPE
     except (OSError, RuntimeError, MemoryError) as error:
         return _fail(f"{type(error).__name__}: {error}", FAILED_RUN, debug=debug)
     except KeyboardInterrupt:

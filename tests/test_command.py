@@ -486,5 +486,19 @@ def test_a_warning_is_what_it_says_without_a_place_in_the_code(tmp_path: Path) -
         check=True,
     )
     first, second = done.stderr.splitlines()
-    assert re.match(r"Warning: .*not in the schema", first)
+    assert first == "Warning: not in the schema, kept but without effect: 1 field"
     assert second.startswith(f"{net}:2:")
+
+
+def test_a_reader_that_has_read_enough_is_no_error() -> None:
+    with subprocess.Popen(
+        [sys.executable, "-m", "pycaffe", "convert", "--help"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        cwd=ROOT,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert process.wait() == 141
+        assert process.stderr.read() == b""
