@@ -328,8 +328,7 @@ def _places(net: Net) -> dict[str, tuple[str, int]]:
 
 
 def _telling(fed: Fed) -> Net:
-    doubled = {name: blob.double() for name, blob in fed.inputs.items()}
-    return with_telling_weights(fed.net, doubled).float()
+    return with_telling_weights(fed.net, fed.inputs).float()
 
 
 def _outputs(net: Net, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:

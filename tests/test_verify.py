@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from verified_pair import TEXT, verify, written_pair
 
 from converter import load_net
 from converter.exports.caffe_files import write_weights
@@ -16,30 +17,12 @@ from pycaffe.command import main
 
 GOLDEN = Path(__file__).parent / "golden" / "layers"
 LENET = Path(__file__).parent.parent / "examples" / "prototxt" / "lenet" / "lenet.prototxt"
-TEXT = """
-name: "pair"
-layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 2 dim: 6 } } }
-layer { name: "ip1" type: "InnerProduct" bottom: "data" top: "ip1"
-  inner_product_param { num_output: 5 weight_filler { type: "xavier" } } }
-layer { name: "relu1" type: "ReLU" bottom: "ip1" top: "ip1" }
-layer { name: "ip2" type: "InnerProduct" bottom: "ip1" top: "ip2"
-  inner_product_param { num_output: 3 weight_filler { type: "xavier" } } }
-"""
-
-
-def verify(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str]:
-    code = main(["verify", *map(str, arguments)])
-    shown = capsys.readouterr()
-    return code, shown.out + shown.err
 
 
 @pytest.fixture
 def pair(tmp_path: Path) -> Path:
     """A folder with a net and weights for it."""
-    (tmp_path / "pair.prototxt").write_text(TEXT)
-    torch.manual_seed(4)
-    write_weights(load_net(tmp_path / "pair.prototxt"), tmp_path / "pair.caffemodel")
-    return tmp_path
+    return written_pair(tmp_path)
 
 
 @pytest.mark.parametrize("name", ["conv", "deconv", "lrn_within", "lstm", "softmax_loss", "prelu"])

@@ -32,7 +32,7 @@ def compared(
     Raises:
         ExportError: a blob differs by more than `TOLERANCE`, or the file does not run.
     """
-    telling = with_telling_weights(net, {k: v.double() for k, v in inputs.items()}).float()
+    telling = with_telling_weights(net, inputs).float()
     found, engine = run_onnx(finished(plain, telling), inputs)
     wanted = all_values(telling, inputs)
     differences = {name: difference(value, wanted[name]) for name, value in found.items()}

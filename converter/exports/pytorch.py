@@ -220,6 +220,7 @@ def with_telling_weights(net: Net, inputs: Mapping[str, Tensor]) -> Net:
     Statistics of normalisations that have none are those of the inputs, so that no output
     saturates.
     """
+    inputs = {name: blob.double() for name, blob in inputs.items()}
     ours = copy.deepcopy(net).double()
     generator = torch.Generator().manual_seed(0)
     hooks = []
@@ -228,13 +229,18 @@ def with_telling_weights(net: Net, inputs: Mapping[str, Tensor]) -> Net:
             hooks.append(layer.register_forward_pre_hook(_take_statistics))
             continue
         for name, blob in layer.blob_tensors():
-            if blob.numel() > 1 and bool((blob == blob.flatten()[0]).all()):
+            if is_constant(blob):
                 _fill(blob.data, name, generator)
     if hooks:
         _outputs(ours, inputs, list(ours.inputs))
     for hook in hooks:
         hook.remove()
     return ours
+
+
+def is_constant(blob: Tensor) -> bool:
+    """Whether a blob of several numbers is one number throughout."""
+    return blob.numel() > 1 and bool((blob == blob.flatten()[0]).all())
 
 
 def _take_statistics(layer: BatchNorm, bottoms: tuple[Tensor, ...]) -> None:

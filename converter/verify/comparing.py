@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ..errors import DataError
-from ..exports.pytorch import difference
+from ..exports.pytorch import difference, is_constant
 from ..exports.source.naming import identifier
 from .side import Blobs, Side
 
@@ -196,12 +196,8 @@ def _row(name: str, a: Tensor, b: Tensor, layer: str, tolerance: float) -> Row:
         same=same,
         why="" if same else _why(a, b),
         layer=layer,
-        constant=_is_constant(a) and _is_constant(b),
+        constant=is_constant(a) and is_constant(b),
     )
-
-
-def _is_constant(blob: Tensor) -> bool:
-    return blob.numel() > 1 and bool((blob == blob.flatten()[0]).all())
 
 
 def _largest(x: Tensor, y: Tensor) -> float:

@@ -36,7 +36,7 @@ def telling_sides(a: Graph, b: Graph, names: tuple[str, str]) -> tuple[Side, Sid
         CaffeError: one does not fit together.
     """
     made = [fed_with_weights(graph, ())[0] for graph in (a, b)]
-    nets = [_telling(fed.net, fed.inputs) for fed in made]
+    nets = [with_telling_weights(fed.net, fed.inputs).float() for fed in made]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         load_weights(nets[1], _weights_of(nets[0], names[0]), strict=False)
@@ -44,11 +44,6 @@ def telling_sides(a: Graph, b: Graph, names: tuple[str, str]) -> tuple[Side, Sid
         _side(net, fed.inputs, name) for net, fed, name in zip(nets, made, names, strict=True)
     )
     return first, second
-
-
-def _telling(net: Net, inputs: Blobs) -> Net:
-    doubled = {name: value.double() for name, value in inputs.items()}
-    return with_telling_weights(net, doubled).float()
 
 
 def _weights_of(net: Net, name: str) -> WeightFile:
