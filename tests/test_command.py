@@ -373,7 +373,8 @@ def test_a_foreign_converter_on_the_path_stops_the_command(tmp_path: Path) -> No
 def test_ctrl_c_stops_with_a_snapshot(folder: Path) -> None:
     solver = folder / "solver.prototxt"
     text = solver.read_text("utf-8").replace("max_iter: 10", "max_iter: 1000000")
-    solver.write_text(text.replace("snapshot: 5", "").replace("display: 2", "display: 1"), "utf-8")
+    text = text.replace("snapshot: 5", "").replace("display: 2", "display: 1")
+    solver.write_text(text.replace('"lenet_small"', '"stopped"'), "utf-8")
     with subprocess.Popen(
         [sys.executable, "-m", "pycaffe", "train", "--solver=solver.prototxt"],
         env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
@@ -381,13 +382,15 @@ def test_ctrl_c_stops_with_a_snapshot(folder: Path) -> None:
         text=True,
     ) as run:
         assert run.stderr is not None
-        wait_for("Iteration 3", run.stderr)
+        wait_for("Iteration 4", run.stderr)
         run.send_signal(signal.SIGINT)
         rest = run.stderr.read()
     assert run.returncode == 0
     assert "Optimization stopped early." in rest
-    snapshots = [path.name for path in folder.glob("lenet_small_iter_*.solverstate")]
-    assert len(snapshots) == 3
+    (state,) = folder.glob("stopped_iter_*.solverstate")
+    assert int(state.stem.rpartition("_")[2]) >= 4
+    assert state.with_suffix(".caffemodel").is_file()
+    assert f"Snapshotting solver state to binary proto file {state.name}" in rest
 
 
 def wait_for(text: str, stream: Any) -> None:
