@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
 import subprocess
@@ -10,11 +11,12 @@ import textwrap
 from pathlib import Path
 
 import pytest
+import torch
 from safetensors.torch import load_file
 from test_pytorch_source import ROOT, conv, layer, net_of, source_in, source_that_matches
 
 from converter.exports import pytorch
-from converter.exports.pytorch import write_pytorch
+from converter.exports.pytorch import module_of, write_pytorch
 from pycaffe.command import main
 
 ROWS = 'inner_product_param { num_output: 5 weight_filler { type: "xavier" } }'
@@ -183,16 +185,28 @@ def test_files_that_python_does_not_import_keep_the_nets_name(tmp_path: Path) ->
     assert names == ["random.caffemodel", "random.prototxt"]
 
 
-def test_inputs_that_get_one_name_in_python_are_told_in_one_line(
+def test_inputs_alike_in_python_get_names_of_their_own(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    inputs = "".join(f'input: "{name}" input_shape {{ dim: 2 }}\n' for name in ("a-b", "a.b"))
+    """a-b minus a.b, and the norm of what is called as a function of the source: weighed 1 : 2."""
     path = tmp_path / "net.prototxt"
+    blobs = ("a-b", "a.b", "a_b", "euclidean_loss")
+    inputs = "".join(f'input: "{name}" input_shape {{ dim: 2 dim: 3 }}\n' for name in blobs)
     path.write_text(
-        inputs + 'layer { name: "sum" type: "Eltwise" bottom: "a-b" bottom: "a.b" top: "sum" }'
+        f"""name: "alike" {inputs}
+        layer {{ name: "sum" type: "Eltwise" bottom: "a-b" bottom: "a.b" bottom: "a_b" top: "sum"
+          eltwise_param {{ coeff: 1 coeff: 2 coeff: 4 }} }}
+        layer {{ name: "loss" type: "EuclideanLoss" bottom: "sum" bottom: "euclidean_loss"
+          top: "loss" }}"""
     )
-    assert main(["convert", str(path), "-o", str(tmp_path / "out")]) == 2
-    (line,) = capsys.readouterr().err.splitlines()
-    assert "duplicate argument 'a_b'" in line
-    assert "plainer name" in line
-    assert not (tmp_path / "out").exists()
+    assert main(["convert", str(path), "-o", str(tmp_path / "out")]) == 0
+    source = tmp_path / "out" / "alike.py"
+    with module_of(source.read_text(encoding="utf-8")) as module:
+        names = list(inspect.signature(module.Alike.forward).parameters)[1:]
+        a, b, c, target = (torch.randn(2, 3) for _ in blobs)
+        found = module.Alike()(a, b, c, target)["loss"]
+    assert names == ["a_b_2", "a_b_3", "a_b", "euclidean_loss_2"]
+    wanted = (a + 2 * b + 4 * c - target).square().sum() / 4
+    assert found.item() == pytest.approx(wanted.item())
+    capsys.readouterr()
+    assert main(["verify", str(path), str(source)]) == 0

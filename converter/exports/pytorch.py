@@ -8,7 +8,7 @@ import json
 import math
 import sys
 import textwrap
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,7 +31,6 @@ from .source.hidden_modules import hiding_none
 from .source.layout import WIDTH
 from .source.lower import program_of
 from .source.module_text import Source, source_of
-from .source.naming import identifier
 from .source.program import Stored
 from .source.quoting import within_docstring
 
@@ -174,7 +173,7 @@ def key_map(source: Source, net: Net) -> str:
         "net": net.net_name,
         "class": source.class_name,
         "phase": net.plan.phase,
-        "inputs": {name: net.blob_shapes[name] for name in net.inputs},
+        "inputs": {name: net.blob_shapes[name] for name in source.inputs},
         "outputs": [titles[version] for version in net.plan.outputs.values()],
         "modules": modules_blobs(source, net),
     }
@@ -206,9 +205,8 @@ def compared(net: Net, source: Source, inputs: Mapping[str, Tensor]) -> dict[str
         made: nn.Module = getattr(module, source.class_name)().double()
         made.load_state_dict(state)
         made.train(net.training)
-        wanted = _outputs(ours, inputs, list(net.inputs))
-        names = _argument_names(made)
-        found = _outputs(made, inputs, [n for n in net.inputs if identifier(n, "input") in names])
+        wanted = _outputs(ours, inputs, net.inputs)
+        found = _outputs(made, inputs, source.inputs)
     if isinstance(found, Tensor):
         found = dict.fromkeys(wanted, found)
     return {top: difference(found[top], wanted[top]) for top in wanted}
@@ -232,7 +230,7 @@ def with_telling_weights(net: Net, inputs: Mapping[str, Tensor]) -> Net:
             if is_constant(blob):
                 _fill(blob.data, name, generator)
     if hooks:
-        _outputs(ours, inputs, list(ours.inputs))
+        _outputs(ours, inputs, ours.inputs)
     for hook in hooks:
         hook.remove()
     return ours
@@ -258,12 +256,7 @@ def _fill(blob: Tensor, name: str, generator: torch.Generator) -> None:
         blob.copy_(torch.randn(blob.shape, generator=generator) * (2 / reach) ** 0.5)
 
 
-def _argument_names(module: nn.Module) -> set[str]:
-    code = module.forward.__code__
-    return set(code.co_varnames[: code.co_argcount])
-
-
-def _outputs(module: nn.Module, inputs: Mapping[str, Tensor], names: list[str]) -> Any:
+def _outputs(module: nn.Module, inputs: Mapping[str, Tensor], names: Sequence[str]) -> Any:
     with torch.random.fork_rng(devices=[]), torch.no_grad(), Conv3dInSlices():
         torch.manual_seed(0)
         return module(*(inputs[name] for name in names))
@@ -287,7 +280,7 @@ def module_of(text: str) -> Iterator[ModuleType]:
     """The source run as a module, while the block lasts.
 
     Raises:
-        ExportError: it is no Python, as where two inputs get one name.
+        ExportError: it is no Python.
     """
     name = "caffe_layers_generated_source"
     spec = importlib.util.spec_from_loader(name, loader=None)

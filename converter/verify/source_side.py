@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from ..errors import DataError, WeightError
 from ..exports.pytorch import module_of
-from ..exports.source.naming import identifier
+from ..exports.source.naming import argument_names, identifier
 from ..stored import WeightFile
 from ..tensor_files import KEYS, read_keys
 from .lent_weights import with_lent
@@ -45,17 +45,19 @@ def source_side(path: Path, weights: str | None, lent: WeightFile | None = None)
     net.train(facts.get("phase", "TEST") == "TRAIN")
     code = net.forward.__code__
     names = code.co_varnames[1 : code.co_argcount]
-    known = {identifier(name, "input"): tuple(dims) for name, dims in _inputs(facts).items()}
-    spelt = {identifier(name, "input"): name for name in _inputs(facts)}
+    known = {name: tuple(dims) for name, dims in _inputs(facts).items()}
+    blobs = dict(zip(argument_names(tuple(known)), known, strict=True))
+    taken = [blobs.get(name, name) for name in names]
     outputs = tuple(facts.get("outputs", ()))
     modules: Mapping[str, str] = facts.get("modules", {})
 
     def run(inputs: Blobs) -> Blobs:
-        given = {identifier(name, "input"): value for name, value in inputs.items()}
+        alike = {identifier(name, "input"): value for name, value in inputs.items()}
+        given = [inputs.get(name, alike.get(identifier(name, "input"))) for name in taken]
         seeded = torch.random.fork_rng(devices=[])
         with _kept(net, modules) as made, _told(path), torch.no_grad(), seeded:
             torch.manual_seed(0)
-            found = net(*(given[name] for name in names))
+            found = net(*given)
         if isinstance(found, dict):
             return made | found
         return made | {outputs[0] if len(outputs) == 1 else "": found}
@@ -64,7 +66,7 @@ def source_side(path: Path, weights: str | None, lent: WeightFile | None = None)
         name=str(path),
         kind="source",
         run=run,
-        shapes={spelt.get(name, name): known.get(name) for name in names},
+        shapes={name: known.get(name) for name in taken},
         makers={blob: f"module '{module}'" for module, blob in modules.items()},
         outputs=outputs,
     )

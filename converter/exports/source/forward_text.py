@@ -9,7 +9,7 @@ from typing import Literal
 
 from .layout import is_operation, wrapped
 from .local_definitions import LOCAL_DEFINITIONS
-from .naming import identifier, numbered, plural, stem
+from .naming import argument_names, identifier, numbered, plural, stem
 from .program import Op, Ref, Structure
 from .quoting import quoted
 from .value_lists import joined_parts
@@ -60,7 +60,7 @@ def forward_lines(
 ) -> list[str]:
     """Lines of `def forward`."""
     state = _Forward(structure, names)
-    arguments = [identifier(name, "input") for name in structure.inputs]
+    arguments = argument_names(structure.inputs)
     for i, argument in enumerate(arguments):
         state.said[-1, i] = argument
         state.holders[argument] = ((-1, i),)

@@ -19,12 +19,16 @@ _MEANT = ("Tensor", "F", "None", "True", "False")
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A source file: its text, the net's class, and the tensor of each key of the state_dict."""
+    """A source file: its text, the net's class, and the tensor of each key of the state_dict.
+
+    `inputs` are the blobs that its forward takes, in order.
+    """
 
     text: str
     class_name: str
     keys: Mapping[str, Stored]
     structures: Mapping[str, int]
+    inputs: tuple[str, ...]
 
 
 def source_of(program: Program, heading: str) -> Source:
@@ -47,7 +51,8 @@ def source_of(program: Program, heading: str) -> Source:
     heading = heading.replace("{class_name}", whole.name)
     ending = _ending(program)
     text = "\n".join((*_top(heading, body + ending, own), body, "")) + ending
-    return Source(text, whole.name, keys, {s.name: len(s.body) for s in (*structures, whole)})
+    sizes = {s.name: len(s.body) for s in (*structures, whole)}
+    return Source(text, whole.name, keys, sizes, program.inputs)
 
 
 def _is_own(op: Op) -> bool:

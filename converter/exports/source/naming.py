@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from torch import nn
 
+from .local_definitions import LOCAL_DEFINITIONS
 from .program import Op
 from .words import common_end, common_start, common_words, name_words
 
@@ -35,6 +36,21 @@ def identifier(words: Sequence[str] | str, prefix: str = "layer") -> str:
     plain = re.sub(r"[\W_]+", "_", text).strip("_") or prefix
     plain = f"{prefix}_{plain}" if plain[0].isdigit() else plain
     return f"{plain}_" if keyword.iskeyword(plain) or plain in _IN_FORWARD else plain
+
+
+def argument_names(blobs: Sequence[str]) -> tuple[str, ...]:
+    """What a forward calls its inputs: each by a name of its own, none that the file defines."""
+    plain = [identifier(blob, "input") for blob in blobs]
+    kept = {name for name, blob in zip(plain, blobs, strict=True) if name == blob}
+    taken = {*LOCAL_DEFINITIONS, *kept}
+    names = []
+    for name, blob in zip(plain, blobs, strict=True):
+        own = name
+        while own in taken and (own != blob or own in LOCAL_DEFINITIONS):
+            own = numbered(own)
+        taken.add(own)
+        names.append(own)
+    return tuple(names)
 
 
 def attribute_name(name: str) -> str:

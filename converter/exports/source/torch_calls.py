@@ -187,7 +187,9 @@ def _power(layer: Any, key: str, shapes: Sequence[Shape]) -> Call | None:
     text = "{0}" if layer.scale == 1 else f"{{0}} * {number(layer.scale)}"
     if layer.shift:
         text += f" + {number(layer.shift)}" if layer.shift > 0 else f" - {number(-layer.shift)}"
-    return expression(f"({text}).square()" if layer.power == 2 else text)
+    if layer.power == 1:
+        return expression(text)
+    return expression("{0}.square()" if text == "{0}" else f"({text}).square()")
 
 
 @in_torch("Pooling")
