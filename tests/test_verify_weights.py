@@ -94,3 +94,39 @@ def test_blobs_of_one_number_are_told(tmp_path: Path, capsys: pytest.CaptureFixt
     code, text = verify(capsys, net, tmp_path / "pair.py")
     assert code == 0
     assert "one number throughout on both sides, which tells little: ip1@ip1, ip2" in text
+
+
+LAYERS = """
+layer { name: "conv" type: "Convolution" bottom: "data" top: "conv"
+  convolution_param { num_output: 4 kernel_size: 3 weight_filler { type: "xavier" } } }
+layer { name: "ip" type: "InnerProduct" bottom: "conv" top: "ip"
+  inner_product_param { num_output: 5 weight_filler { type: "xavier" } } }
+"""
+
+
+@pytest.mark.parametrize("form", ["prototxt", "prototxt and weights", "py", "onnx", "npz"])
+@pytest.mark.parametrize("first", [True, False], ids=["data first", "data last"])
+def test_a_net_without_its_data_takes_pictures_as_the_other_side_does(
+    form: str, first: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data, deploy = tmp_path / "train.prototxt", tmp_path / "deploy.prototxt"
+    source = 'layer { name: "d" type: "Data" top: "data" data_param { source: "nowhere" } }'
+    declared = 'input: "data" input_shape { dim: 1 dim: 1 dim: 24 dim: 20 }'
+    for path, text in ((data, source), (deploy, declared)):
+        path.write_text(f'name: "net" {text} {LAYERS}')
+    weights = str(tmp_path / "net.caffemodel")
+    assert main(["convert", str(deploy), "--to", "caffe", "-o", str(tmp_path)]) == 0
+    formats = {"py": "pytorch", "onnx": "onnx"}
+    other = deploy
+    if form in formats:
+        other = tmp_path / f"net.{form}"
+        command = ["convert", str(deploy), f"--weights={weights}", "--to", formats[form]]
+        assert main([*command, "-o", str(tmp_path)]) == 0
+    elif form == "npz":
+        other = tmp_path / "kept.npz"
+        assert main(["dump", str(deploy), f"--weights={weights}", "-o", str(other)]) == 0
+    both = [str(data), str(other)] if first else [str(other), str(data)]
+    given = [] if form == "prototxt" else [f"--weights={weights}"]
+    capsys.readouterr()
+    assert main(["verify", *both, *given]) == 0
+    assert "2 blobs agree" in capsys.readouterr().out

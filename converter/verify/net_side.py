@@ -16,13 +16,24 @@ from ..weights import load_weights
 from .side import Blobs, Shape, Side
 
 
-def net_side(graph: Graph, weights: Sequence[str | WeightFile], name: str) -> Side:
+def net_side(
+    graph: Graph,
+    weights: Sequence[str | WeightFile],
+    name: str,
+    known: Mapping[str, Shape | None] | None = None,
+) -> Side:
     """A net, with made-up inputs in the place of its data layers.
+
+    Args:
+        graph: of the net.
+        weights: files, or what was read from one.
+        name: how it is called.
+        known: shapes of blobs on the other side.
 
     Raises:
         CaffeError: it does not fit together, or the weights do not fit it.
     """
-    fed, _ = fed_with_weights(graph, weights)
+    fed, _ = fed_with_weights(graph, weights, known=known)
     return _side(fed.net, fed.inputs, name)
 
 
@@ -35,7 +46,8 @@ def telling_sides(a: Graph, b: Graph, names: tuple[str, str]) -> tuple[Side, Sid
     Raises:
         CaffeError: one does not fit together.
     """
-    made = [fed_with_weights(graph, ())[0] for graph in (a, b)]
+    pairs = ((a, b), (b, a))
+    made = [fed_with_weights(one, (), known=declared_inputs(other))[0] for one, other in pairs]
     nets = [with_telling_weights(fed.net, fed.inputs).float() for fed in made]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -44,6 +56,19 @@ def telling_sides(a: Graph, b: Graph, names: tuple[str, str]) -> tuple[Side, Sid
         _side(net, fed.inputs, name) for net, fed, name in zip(nets, made, names, strict=True)
     )
     return first, second
+
+
+def declared_inputs(graph: Graph) -> dict[str, Shape | None]:
+    """Shape of each top of its Input layers."""
+    shapes: dict[str, Shape | None] = {}
+    for node in graph.nodes:
+        if node.type == "Input" and "input_param" in node.record:
+            declared = [
+                shape.get("dim", ()) for shape in node.record["input_param"].get("shape", ())
+            ]
+            each = declared * len(node.tops) if len(declared) == 1 else declared
+            shapes |= {top: tuple(dims) for top, dims in zip(node.tops, each, strict=False)}
+    return shapes
 
 
 def _weights_of(net: Net, name: str) -> WeightFile:

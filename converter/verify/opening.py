@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from ..errors import DataError, WeightError
@@ -12,10 +12,10 @@ from ..stored import WeightFile
 from ..tensor_files import KEYS, read_keys, read_tensors
 from .kept_side import is_half, kept_side
 from .lent_weights import not_lent
-from .net_side import net_side, telling_sides
+from .net_side import declared_inputs, net_side, telling_sides
 from .no_net import check_net
 from .onnx_side import onnx_side
-from .side import Side
+from .side import Shape, Side, known_shapes
 from .source_side import source_side
 
 OTHER_FORMS = (".npz", ".onnx", ".py")
@@ -37,9 +37,11 @@ def open_sides(
         CaffeError: a file does not read.
     """
     told: list[str] = []
-    if not any(weights) and not any(path.suffix in OTHER_FORMS for path in paths):
-        for path, flag in zip(paths, ("--weights_a", "--weights_b"), strict=True):
-            _check(path, (), flag)
+    flags = ("--weights_a", "--weights_b")
+    for path, own, flag in zip(paths, weights, flags, strict=True):
+        _check(path, own, flag)
+    nets = [path.suffix not in OTHER_FORMS for path in paths]
+    if not any(weights) and all(nets):
         names = (str(paths[0]), str(paths[1]))
         a, b = telling_sides(load(paths[0]), load(paths[1]), names)
         told.append(
@@ -47,20 +49,20 @@ def open_sides(
             "random where that is one number; --weights=FILE gives some"
         )
         return a, b, told
-    a = _side(paths[0], weights[0], paths[1], load, told, "--weights_a")
-    b = _side(paths[1], weights[1], paths[0], load, told, "--weights_b")
-    return a, b, told
+    made: dict[int, Side] = {}
+    for i in sorted((0, 1), key=lambda i: nets[i]):
+        path, other, own, flag = paths[i], paths[1 - i], weights[i], flags[i]
+        if nets[i]:
+            known = known_shapes(made[1 - i]) if made else declared_inputs(load(other))
+            made[i] = _net(load(path), path, own, other, known, told, flag)
+        else:
+            made[i] = _other_form(path, own, other, told, flag)
+    return made[0], made[1], told
 
 
-def _side(
-    path: Path,
-    weights: Sequence[str],
-    other: Path,
-    load: Callable[[Path], Graph],
-    told: list[str],
-    flag: str,
+def _other_form(
+    path: Path, weights: Sequence[str], other: Path, told: list[str], flag: str
 ) -> Side:
-    _check(path, weights, flag)
     if path.suffix == ".npz":
         side = kept_side(path)
         if is_half(side):
@@ -68,9 +70,19 @@ def _side(
         return side
     if path.suffix == ".onnx":
         return onnx_side(path)
-    if path.suffix == ".py":
-        lent = None if weights else _kept_weights(path, other, told, flag)
-        return source_side(path, weights[0] if weights else None, lent)
+    lent = None if weights else _kept_weights(path, other, told, flag)
+    return source_side(path, weights[0] if weights else None, lent)
+
+
+def _net(
+    graph: Graph,
+    path: Path,
+    weights: Sequence[str],
+    other: Path,
+    known: Mapping[str, Shape | None],
+    told: list[str],
+    flag: str,
+) -> Side:
     files: list[str | WeightFile] = list(weights)
     lent = None if weights else weights_beside(other)
     if lent is not None:
@@ -78,7 +90,7 @@ def _side(
         told.append(f"{path}: with the weights of {lent.path}")
     elif not weights:
         told.append(f"{path}: without weights, as its fillers make them; {flag}=FILE gives some")
-    return net_side(load(path), files, str(path))
+    return net_side(graph, files, str(path), known)
 
 
 def _kept_weights(path: Path, other: Path, told: list[str], flag: str) -> WeightFile | None:

@@ -35,3 +35,9 @@ class Side:
     makers: Mapping[str, str] = field(default_factory=dict)
     outputs: tuple[str, ...] = ()
     overwritten: frozenset[str] = frozenset()
+
+
+def known_shapes(side: Side) -> dict[str, Shape | None]:
+    """Shapes of the blobs that a side takes, comes with, or was kept with."""
+    blobs = {**(side.run({}) if side.kind == "kept" else {}), **side.inputs}
+    return {**side.shapes, **{name: tuple(blob.shape) for name, blob in blobs.items()}}
