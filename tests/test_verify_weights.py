@@ -6,8 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from verified_pair import TEXT, verify, written_pair
 
+from converter import load_net
+from converter.exports.caffe_files import write_weights
 from pycaffe.command import main
 
 GOLDEN = Path(__file__).parent / "golden" / "layers"
@@ -130,3 +133,30 @@ def test_a_net_without_its_data_takes_pictures_as_the_other_side_does(
     capsys.readouterr()
     assert main(["verify", *both, *given]) == 0
     assert "2 blobs agree" in capsys.readouterr().out
+
+
+def test_blobs_kept_without_labels_are_compared_with_a_net_that_has_a_loss(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What pycaffe keeps of a deploy net has no label, and no blob that depends on one."""
+    source = 'layer { name: "d" type: "Data" top: "data" top: "label" data_param { source: "no" } }'
+    loss = "".join(
+        f'layer {{ name: "{name}" type: "{kind}" bottom: "ip" bottom: "label" top: "{name}" }}\n'
+        for name, kind in (("loss", "SoftmaxWithLoss"), ("right", "Accuracy"))
+    )
+    declared = 'input: "data" input_shape { dim: 5 dim: 1 dim: 24 dim: 20 }'
+    train, deploy = tmp_path / "train.prototxt", tmp_path / "deploy.prototxt"
+    train.write_text(f"{source} {LAYERS} {loss}")
+    deploy.write_text(f"{declared} {LAYERS}")
+    net = load_net(deploy)
+    write_weights(net, tmp_path / "net.caffemodel")
+    picture = torch.randn(5, 1, 24, 20)
+    blobs = {name: blob.detach().numpy() for name, blob in net.all_blobs(data=picture).items()}
+    np.savez(tmp_path / "kept.npz", **blobs)
+    both = [str(train), str(tmp_path / "kept.npz")]
+    weights = f"--weights={tmp_path / 'net.caffemodel'}"
+    code, text = verify(capsys, *both, weights)
+    assert (code, "2 blobs agree" in text) == (0, True)
+    np.savez(tmp_path / "kept.npz", **blobs, loss=np.float32(1.6))
+    code, text = verify(capsys, *both, weights)
+    assert (code, "has no input 'label'" in text) == (2, True)

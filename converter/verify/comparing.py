@@ -121,14 +121,29 @@ def _inputs(a: Side, b: Side, given: Blobs) -> Blobs:
             if name in inputs:
                 continue
             if kept is not None:
-                raise DataError(
-                    f"{kept.name}: has no input '{name}', so its blobs are those of other numbers; "
-                    "--inputs=FILE.npz gives it"
-                )
+                inputs[name] = _beside_the_point(name, side, kept, inputs)
+                continue
             if shape is None:
                 raise DataError(f"{side.name}: takes '{name}'; --inputs=FILE.npz gives it")
             inputs[name] = torch.rand(shape, generator=generator) - 0.5
     return {name: value.float() for name, value in inputs.items()}
+
+
+def _beside_the_point(name: str, side: Side, kept: Side, inputs: Blobs) -> Tensor:
+    """A made-up input, as a label is, that no blob of those kept depends on.
+
+    It is as long as what was kept.
+    """
+    reached = side.reached.get(name)
+    if reached is None or name not in side.inputs or reached.intersection(kept.run({})):
+        raise DataError(
+            f"{kept.name}: has no input '{name}', so its blobs are those of other numbers; "
+            "--inputs=FILE.npz gives it"
+        )
+    own = side.inputs[name]
+    pairs = ((side.inputs[n], v) for n, v in inputs.items() if n in side.inputs)
+    lengths = {len(mine): len(theirs) for mine, theirs in pairs if mine.ndim and theirs.ndim}
+    return own[torch.arange(lengths.get(len(own), len(own))) % len(own)] if own.ndim else own
 
 
 def _check_given(a: Side, b: Side, given: Blobs) -> None:

@@ -93,7 +93,17 @@ def _side(net: Net, inputs: Blobs, name: str) -> Side:
         makers={titles[top]: node.label for node in net.plan.nodes for top in node.tops},
         outputs=tuple(titles[version] for version in net.plan.outputs.values()),
         overwritten=frozenset(blob for blob in net.inputs if titles.get(blob, blob) != blob),
+        reached={blob: _reached(net.plan, blob, titles) for blob in net.inputs},
     )
+
+
+def _reached(graph: Graph, source: str, titles: Mapping[str, str]) -> frozenset[str]:
+    """Names of the blobs that depend on an input."""
+    found = {source}
+    for node in graph.nodes:
+        if found.intersection(node.bottoms):
+            found.update(node.tops or (node.key,))
+    return frozenset(titles[version] for version in found if version in titles)
 
 
 def with_right_axes(inputs: Blobs, shapes: Mapping[str, Shape], name: str) -> Blobs:

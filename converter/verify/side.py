@@ -25,6 +25,7 @@ class Side:
         makers: for each blob the layer that makes it, with its place, in file order.
         outputs: the names of the outputs among the blobs.
         overwritten: inputs that a layer overwrites in place.
+        reached: for each input the blobs that depend on it, where that is known.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Side:
     makers: Mapping[str, str] = field(default_factory=dict)
     outputs: tuple[str, ...] = ()
     overwritten: frozenset[str] = frozenset()
+    reached: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
 
 def known_shapes(side: Side) -> dict[str, Shape | None]:
