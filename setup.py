@@ -38,6 +38,8 @@ setup(
         "protobuf>=4.25",
         "onnx>=1.16",
         "onnxscript>=0.3",  # what torch's own ONNX exporter is written in
+        "onnx-ir>=0.1",
+        "onnxruntime>=1.17",  # no ONNX file is written that it did not run
         "h5py>=3.10",
         "lmdb>=1.4,<4",
         "opencv-python-headless>=4.8,<5",
@@ -62,7 +64,6 @@ setup(
             "scipy>=1.11",
             "plyvel>=1.5,<2",
             "torchjd[full]>=0.8",
-            "onnxruntime>=1.17",
         ],
         "dev": ["ruff>=0.8", "mypy>=1.13"],
     },

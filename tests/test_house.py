@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -72,3 +74,26 @@ def test_no_import_circle() -> None:
     while leaves := {name for name, used in edges.items() if not used & (edges.keys() - {name})}:
         edges = {name: used for name, used in edges.items() if name not in leaves}
     assert not edges, "these modules import each other in a circle"
+
+
+OFTEN_ABSENT = {"torchjd", "plyvel", "triton", "caffe"}
+"""Packages that only some features need; these tell how to get them, or do without."""
+SOLD_AS = {
+    "cv2": "opencv-python-headless",
+    "google": "protobuf",
+    "yaml": "pyyaml",
+    "onnx_ir": "onnx-ir",
+}
+
+
+def test_what_is_imported_is_required() -> None:
+    """A plain `pip install .` has all that the commands need, whatever the tests install."""
+    required = next(
+        ast.literal_eval(word.value)
+        for word in ast.walk(ast.parse((ROOT / "setup.py").read_text(encoding="utf-8")))
+        if isinstance(word, ast.keyword) and word.arg == "install_requires"
+    )
+    names = {re.split(r"[<>=!\[]", line)[0] for line in required}
+    used = {name.partition(".")[0] for path in FILES for name in imports(path)}
+    foreign = used - set(sys.stdlib_module_names) - set(STOREYS) - OFTEN_ABSENT
+    assert {SOLD_AS.get(name, name) for name in foreign} <= names

@@ -112,7 +112,7 @@ def _takes_both(net: Net, model: ModelProto, inputs: Mapping[str, Tensor]) -> bo
     for values in (inputs, twice):
         try:
             wanted = {name: blob.shape for name, blob in all_values(net, values).items()}
-            found = run_onnx(model, values)[0]
+            found = run_onnx(model, values)
         except (ExportError, LayerError, RuntimeError):
             return False
         if any(found[name].shape != wanted[name] for name in found):

@@ -26,7 +26,7 @@ class WrittenOnnx:
 
     `differences` has the largest difference of each output, of the output's largest value, or of
     each blob where the layers had to be compared one by one;
-    `dynamic` the inputs whose first axis may have any length; `engine` is who computed.
+    `dynamic` the inputs whose first axis may have any length; `engine` is who computed, and how.
     """
 
     path: Path

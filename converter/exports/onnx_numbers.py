@@ -22,7 +22,7 @@ TOLERANCE = 1e-4
 def compared(
     net: Net, plain: ModelProto, inputs: Mapping[str, Tensor]
 ) -> tuple[dict[str, float], str]:
-    """How far each output of the file is from the net's, of its largest value; who computed it.
+    """How far each output of the file is from the net's, of its largest value; how it was seen.
 
     Constant weights, which would hide differences, are random in both. Roundings of float32 grow
     over a deep net that normalises by its batch, or whose weights nobody trained: where outputs
@@ -33,26 +33,26 @@ def compared(
         ExportError: a blob differs by more than `TOLERANCE`, or the file does not run.
     """
     telling = with_telling_weights(net, inputs).float()
-    found, engine = run_onnx(finished(plain, telling), inputs)
+    found = run_onnx(finished(plain, telling), inputs)
     wanted = all_values(telling, inputs)
     differences = {name: difference(value, wanted[name]) for name, value in found.items()}
     if max(differences.values(), default=0.0) <= TOLERANCE:
-        return differences, engine
+        return differences, "onnxruntime"
     differences = _layer_by_layer(telling, plain, inputs)
     wrong = {name: value for name, value in differences.items() if not value <= TOLERANCE}
     if wrong:
         worst = max(wrong, key=lambda name: wrong[name])
         raise ExportError(
-            f"net '{net.net_name}': {engine} gives other numbers than the net: blob '{worst}' "
+            f"net '{net.net_name}': onnxruntime gives other numbers than the net: blob '{worst}' "
             f"differs by {wrong[worst]:.2g} of its largest value; nothing is written{_hint(net)}"
         )
-    return differences, f"{engine}, layer by layer"
+    return differences, "onnxruntime, layer by layer"
 
 
 def _layer_by_layer(net: Net, plain: ModelProto, inputs: Mapping[str, Tensor]) -> dict[str, float]:
     """How far each blob of the file is from what its layer makes of the file's own bottoms."""
     titles, plan = blob_titles(net.plan), net.plan
-    found, _ = run_onnx(finished(plain, net, every_blob=True), inputs)
+    found = run_onnx(finished(plain, net, every_blob=True), inputs)
     values = {version: found[title] for version, title in titles.items() if title in found}
     given = (top for node in plan.nodes if node.type == "Input" for top in node.tops)
     values |= {v: inputs[plan.blob_names.get(v, v)] for v in (*plan.inputs, *given)}

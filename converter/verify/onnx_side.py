@@ -41,7 +41,7 @@ def onnx_side(path: Path) -> Side:
 
     def run(values: Blobs) -> Blobs:
         try:
-            return run_onnx(model, values)[0]
+            return run_onnx(model, values)
         except ExportError as error:
             raise DataError(f"{path}: {error}") from error
 
