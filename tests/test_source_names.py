@@ -188,7 +188,7 @@ def test_files_that_python_does_not_import_keep_the_nets_name(tmp_path: Path) ->
 def test_inputs_alike_in_python_get_names_of_their_own(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """a-b minus a.b, and the norm of what is called as a function of the source: weighed 1 : 2."""
+    """Three that are a_b, weighed 1 : 2 : 4, and one called as a function of the source."""
     path = tmp_path / "net.prototxt"
     blobs = ("a-b", "a.b", "a_b", "euclidean_loss")
     inputs = "".join(f'input: "{name}" input_shape {{ dim: 2 dim: 3 }}\n' for name in blobs)

@@ -40,21 +40,21 @@ def open_sides(
     flags = ("--weights_a", "--weights_b")
     for path, own, flag in zip(paths, weights, flags, strict=True):
         _check(path, own, flag)
-    nets = [path.suffix not in OTHER_FORMS for path in paths]
-    if not any(weights) and all(nets):
+    graphs = {i: load(path) for i, path in enumerate(paths) if path.suffix not in OTHER_FORMS}
+    if not any(weights) and len(graphs) == 2:
         names = (str(paths[0]), str(paths[1]))
-        a, b = telling_sides(load(paths[0]), load(paths[1]), names)
+        a, b = telling_sides(graphs[0], graphs[1], names)
         told.append(
             f"{' and '.join(names)}: without weights: both get what the fillers of the first make, "
             "random where that is one number; --weights=FILE gives some"
         )
         return a, b, told
     made: dict[int, Side] = {}
-    for i in sorted((0, 1), key=lambda i: nets[i]):
+    for i in sorted((0, 1), key=lambda i: i in graphs):
         path, other, own, flag = paths[i], paths[1 - i], weights[i], flags[i]
-        if nets[i]:
-            known = known_shapes(made[1 - i]) if made else declared_inputs(load(other))
-            made[i] = _net(load(path), path, own, other, known, told, flag)
+        if i in graphs:
+            known = known_shapes(made[1 - i]) if made else declared_inputs(graphs[1 - i])
+            made[i] = _net(graphs[i], path, own, other, known, told, flag)
         else:
             made[i] = _other_form(path, own, other, told, flag)
     return made[0], made[1], told
